@@ -19,9 +19,9 @@ from typing import IO
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.frozen import dataclass
 
-# At any level, raw text shrinks to a tenth; a low level is fast.
+# Every compression level shrinks raw text to a tenth; a low level is fast.
 _LEVEL = 3
-# A kilobyte of a foreign file may unpack to a megabyte.
+# The limit of an unpacked raw output, because a kilobyte of a file from elsewhere may unpack to a megabyte.
 MAX_RAW_BYTES = 256 << 20
 
 
@@ -31,7 +31,7 @@ class DamagedRaw(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed, or would be: raw outputs of these runs, oldest first."""
+    """The runs whose raw outputs were removed, or would be in a dry run; oldest first."""
 
     runs: tuple[str, ...]
     files: int
@@ -39,13 +39,13 @@ class Pruned:
 
 
 class Artifacts:
-    """A folder of raw outputs, a folder a run."""
+    """The folder of raw outputs, with a folder for each run."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
-        """Keep a raw output, or its blocks; returns its path relative to the root.
+        """Write a raw output, or its blocks; return its path relative to the root.
 
         Raises:
             EnvironmentProblem: it cannot be written.

@@ -1,4 +1,4 @@
-"""A case as a text, which is the same in each run; knows no database.
+"""Makes the text of a case, which is the same in each run; knows no database.
 
 A case is a model by its key under a delegate, with the threads and the options that make it another task for the
 device. The model's bytes, the binary and the device are not part of it: they may change.
@@ -35,12 +35,12 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
     text = " · ".join(words)
     if len(text) <= _LONGEST:
         return text
-    # Two cases must not become one because their texts are cut.
+    # A cut text would be the same for two cases, so a hash is added.
     return f"{text[: _LONGEST - 12]}… {sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
 
 
 def input_texts(options: Mapping[str, Any]) -> list[str]:
-    """How a model is called, if the options contain it: its signature, and the shapes of its inputs.
+    """Return the signature and the shapes of inputs with which a model is called, if the options contain them.
 
     Args:
         options: of the job, also as they come out of a file.
@@ -56,7 +56,7 @@ def input_texts(options: Mapping[str, Any]) -> list[str]:
 
 
 def subject_text(model: str, options: Mapping[str, Any]) -> str:
-    """Return a model with what it is called with, as text: only delegates on the same of these can be compared."""
+    """Return a model with its signature and shapes, as text; delegates can be compared if this text is the same."""
     return " · ".join([model, *input_texts(options)])
 
 
@@ -69,7 +69,7 @@ def without_inputs(case: str) -> str:
 
 
 def subject_of(model: str, case: str) -> str:
-    """What `subject_text` gives, from the text of a case."""
+    """Return the text of `subject_text` from the text of a case."""
     return " · ".join([model, *(part for part in case.split(" · ") if part.startswith(_INPUTS))])
 
 

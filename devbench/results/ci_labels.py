@@ -1,6 +1,6 @@
-"""Labels of a run that a CI system sets by itself, read from the environment's variables.
+"""Reads labels of a run from the environment variables that a CI system sets.
 
-Variables are those that the systems document: GitHub Actions ("Default environment variables"), GitLab ("Predefined
+The variables are documented by the systems: GitHub Actions ("Default environment variables"), GitLab ("Predefined
 CI/CD variables"), Jenkins ("Using environment variables", and its Git plugin), Buildkite ("Environment variables").
 Others set DEVBENCH_BRANCH, DEVBENCH_COMMIT, DEVBENCH_BUILD or DEVBENCH_TICKET, which count for more than all of these.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-# By the variable that identifies the system: for each label the variables to read; the first that is set counts.
+# The key is the variable that identifies a system. For each label it has the variables to read; the first one that is
+# set counts.
 _SYSTEMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "GITHUB_ACTIONS": {
         "branch": ("GITHUB_HEAD_REF", "GITHUB_REF_NAME"),
@@ -39,14 +40,14 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 _TICKET = re.compile(r"(?<![A-Za-z0-9])[A-Z][A-Z0-9]{1,9}-[1-9][0-9]{0,6}(?![0-9])")
 _LONGEST = 200
 
-# All variables that are read, so that tests can remove them.
+# All variables that are read; tests remove them.
 VARIABLES = frozenset(
     {*_SYSTEMS, *_OWN.values(), *(name for system in _SYSTEMS.values() for names in system.values() for name in names)}
 )
 
 
 def ci_labels(environment: Mapping[str, str]) -> dict[str, str]:
-    """`branch`, `commit`, `build` and `ticket`, if the environment has them.
+    """Return `branch`, `commit`, `build` and `ticket`, if the environment has them.
 
     The ticket is the first in the name of the branch.
     """

@@ -1,4 +1,4 @@
-"""Types of columns, each with its values: times, JSON, texts, numbers; knows no table.
+"""Types of columns: times, JSON, texts, numbers; knows no table.
 
 A type declares the values of a column for runs, imports and readers: other values are not stored, imported or shown.
 """
@@ -17,13 +17,13 @@ from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-# At any level, JSON of devices and tools shrinks to a fifth; a low level is fast.
+# Every compression level shrinks JSON of devices and tools to a fifth; a low level is fast.
 _LEVEL = 3
-# Made once: that takes as long as encoding a small document.
+# The encoder is made only once, because that takes as long as encoding a small document.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
 # A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
 _MAX_JSON_BYTES = 64 * 1024 * 1024
-# The year 1 to the year 9999, which is what Python's times hold.
+# The years 1 to 9999, the range of Python's times.
 TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 MAX_REAL = 1e18
 LONGEST_TEXT = 1024 * 1024
@@ -99,11 +99,11 @@ class Kept(TypeDecorator[Any]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        # SQLAlchemy looks for it in each class itself: statements with such a type may be cached.
+        # SQLAlchemy requires this attribute in each class. It allows statements with such a type to be cached.
         cls.cache_ok = True
 
     def fits(self, value: Any) -> bool:
-        """Whether a value, as the database has it, may be in the column."""
+        """Whether a value, in the form of the database, is valid for the column."""
         raise NotImplementedError
 
     def process_result_value(self, value: Any | None, dialect: Any) -> Any:
@@ -113,7 +113,7 @@ class Kept(TypeDecorator[Any]):
 
 
 class Utc(Kept):
-    """A time with its zone in Python, whole microseconds since 1970 in the database: years are read at once."""
+    """A time with a zone in Python, and whole microseconds since 1970 in the database, which are read much faster."""
 
     impl = BigInteger
     kind, words = "time", "a time with a zone"
@@ -133,7 +133,7 @@ class Packed(Kept):
 
     Args:
         shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
-        fields: the name in `FIELDS` of the objects' fields.
+        fields: the entry of `FIELDS` that lists the fields of the objects.
     """
 
     impl = LargeBinary
@@ -146,7 +146,7 @@ class Packed(Kept):
         self.words = f"a JSON {what}" + (f" of the kind {fields}" if fields else "")
 
     def has_shape(self, value: Any) -> bool:
-        """Whether JSON has the shape."""
+        """Whether JSON has the required shape."""
         if self.shape is dict:
             return self._is_object(value)
         of_member = self._is_object if self.shape is Mapping else lambda member: isinstance(member, str)
@@ -179,7 +179,9 @@ class Packed(Kept):
 
 
 class Words(Kept):
-    """Text from outside: PostgreSQL takes no zero character, and no database takes half a surrogate pair."""
+    """Text from outside, without zero characters (which PostgreSQL rejects) and halves of surrogate pairs (which all
+    databases reject).
+    """
 
     impl: Any = Text
     length = LONGEST_TEXT
@@ -193,7 +195,7 @@ class Words(Kept):
 
 
 class Name(Words):
-    """A short text; `among`: the only ones that have a meaning."""
+    """A short text; `among`: the allowed texts."""
 
     impl = String
 
@@ -205,7 +207,7 @@ class Name(Words):
 
 class _Number(Kept):
     def in_range(self, value: Any) -> bool:
-        """Whether a number may be in the column, also one of another type, as NumPy has."""
+        """Whether a number is within the bounds of the column; NumPy's numbers are accepted, too."""
         raise NotImplementedError
 
     def fits(self, value: Any) -> bool:
@@ -262,7 +264,7 @@ class Flag(Kept):
 
 
 def type_of(column: Column[Any]) -> Kept:
-    """Return the type of a column, with what its values may be; numbers of rows have any sign."""
+    """Return the type of a column; the type of keys that refer to rows accepts any whole number."""
     if isinstance(column.type, Kept):
         return column.type
     if isinstance(column.type, Boolean):
@@ -272,24 +274,24 @@ def type_of(column: Column[Any]) -> Kept:
 
 
 def storable_text(value: str) -> str:
-    """`value` as any database takes it."""
+    """Return `value` without the characters that a database rejects."""
     if value.isascii() and "\0" not in value:
         return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def pack(value: Any) -> bytes:
-    """JSON as a column of the type `Packed` keeps it."""
+    """Return JSON in the compressed form of a `Packed` column."""
     return pack_text(compact(value))
 
 
 def pack_text(text: str) -> bytes:
-    """As `pack`, of the text of `compact`."""
+    """Do the same as `pack` for JSON that is already text (from `compact`)."""
     return zlib.compress(text.encode("ascii"), _LEVEL)
 
 
 def unpack(data: bytes) -> Any:
-    """Return the value again.
+    """Return the value that was given to `pack`.
 
     Raises:
         ValueError: it is not packed JSON, or unpacks to more than 64 MiB.
@@ -297,7 +299,7 @@ def unpack(data: bytes) -> Any:
     text = unpack_text(data)
     found = json.loads(text)
     if "\\ud" in text:
-        # Halves of surrogate pairs, which no file and no terminal can write.
+        # Halves of surrogate pairs cannot be written to a file or a terminal.
         found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     return found
 
@@ -319,7 +321,7 @@ def unpack_text(data: bytes) -> str:
 
 
 def content_id(*content: Any) -> int:
-    """Return a number made of the content of a row, the same in every store, so that equal rows are stored once.
+    """Return a number computed from the content of a row. It is the same in every store, so equal rows are stored once.
 
     It has 63 bits: among a million different rows two have the same number with a probability of 5·10⁻⁸.
     """

@@ -1,6 +1,6 @@
-"""From the database to columns at the speed of the driver: rows of jobs, and what belongs to them.
+"""Reads jobs, and rows that belong to jobs, from the database into columns at the speed of the driver.
 
-Pandas is imported for frames alone.
+Pandas is imported only if a frame is requested.
 
 Run, device and case are read once per job and joined to its rows afterwards: reading them as text in every row would
 take longer than everything else. Times are numpy's `datetime64[us]` in UTC.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Run, device and case of a row.
+# The columns that say to which run, device and case a row belongs.
 JOB_COLUMNS = (
     "run_id",
     "started_utc",
@@ -41,7 +41,10 @@ JOB_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A column whose values repeat: the distinct ones (text, or whole numbers and `None`), and each row's."""
+    """A column with repeated values:
+
+    the distinct values (text, or whole numbers and `None`), and the index of each row's.
+    """
 
     values: Sequence[Any]
     codes: NDArray[np.int64]
@@ -50,7 +53,7 @@ class Coded:
         return len(self.codes)
 
     def take(self, rows: NDArray[np.intp]) -> Coded:
-        """Some of its rows."""
+        """Return the column with only these rows."""
         return Coded(self.values, self.codes[rows])
 
     def at(self, row: int) -> Any:
@@ -67,7 +70,7 @@ Columns: TypeAlias = Mapping[str, Column]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of jobs: the job of each (`jobs.id`), and the values by name."""
+    """Rows that belong to jobs: the job of each row (`jobs.id`), and the columns by name."""
 
     owners: NDArray[np.int64]
     columns: Columns
@@ -88,7 +91,7 @@ def read_rows(
         selection: selects the jobs.
         source: the table with the tables joined to it.
         job_id: the column with the job of a row.
-        columns: by their names; those that end in `_utc` are times.
+        columns: the columns to read, by name; those whose names end in `_utc` are times.
         where: further conditions.
     """
     query = sa.select(job_id.label("job_id"), *(column.label(name) for name, column in columns.items()))
@@ -102,20 +105,20 @@ def read_rows(
 
 
 def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
+    """Read the jobs that have a metric: its median, interval and count, and whether all its values are unreliable."""
     table = schema.job_metrics
     columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
     return with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
 
 
 def with_truth(rows: Rows) -> Rows:
-    """Return the rows with `unreliable` as truth values: SQLite has numbers."""
+    """Convert the column `unreliable` to truth values, because SQLite has numbers."""
     flags = array_of(rows.columns, "unreliable").astype(bool)
     return Rows(rows.owners, {**rows.columns, "unreliable": flags})
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """Rows with the same columns of numbers, one part after the other."""
+    """Join rows with the same columns of numbers, one part after the other."""
     columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
     return Rows(np.concatenate([part.owners for part in parts]), columns)
 
@@ -123,22 +126,24 @@ def joined(parts: Sequence[Rows]) -> Rows:
 def _read_column(name: str, kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> Column:
     if name.endswith("_utc"):
         return as_times(values)
-    # The column's declared type decides, since a column without rows would be taken for numbers.
+    # The declared type of the column is used, since an empty column would be taken for numbers.
     return coded(values) if isinstance(kind, Words) else column_of(values)
 
 
 def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:
-    """`JOB_COLUMNS`, then the columns of the rows; one named `started_utc` replaces that of the run."""
+    """Add `JOB_COLUMNS` in front of the columns of the rows; a column `started_utc` of the rows replaces that of the
+    run.
+    """
     return described(connection, jobs_of(connection, selection), rows)
 
 
 def in_order(columns: Columns) -> dict[str, Column]:
-    """Return the rows in the order of time, those of one time in the order that they have."""
+    """Sort the rows by time; rows with the same time keep their order."""
     return taken(columns, np.argsort(array_of(columns, "started_utc"), kind="stable"))
 
 
 def taken(columns: Columns, rows: NDArray[np.intp]) -> dict[str, Column]:
-    """These rows of all columns."""
+    """Return all columns with only these rows."""
     return {name: column.take(rows) for name, column in columns.items()}
 
 
@@ -185,9 +190,9 @@ def jobs_of(connection: sa.Connection, selection: Selection) -> Jobs:
 
 
 def described(connection: sa.Connection, of: Jobs, rows: Rows) -> dict[str, Column]:
-    """As `with_jobs`, for jobs that are already read."""
+    """Do the same as `with_jobs` for jobs that are already read."""
     runs, devices, cases = schema.runs, schema.devices, schema.cases
-    # What many jobs share is read once, and joined to each of them by its place.
+    # Values that many jobs share are read once and joined to the jobs by index.
     started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))
     of_cases = fetch(connection, sa.select(cases.c.id, *(cases.c[n] for n in ("text", "model", "delegate", "threads"))))
     of_devices = fetch(connection, sa.select(*(devices.c[n] for n in ("run_id", "key", "title", "virtual"))))
@@ -217,7 +222,7 @@ def _places(keys: Sequence[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def coded(values: Sequence[Any], rows: NDArray[np.int64] | None = None) -> Coded:
-    """A column of values most of which repeat: `values[row]` for each of the rows, or all values in their order."""
+    """Make a column of values that mostly repeat: `values[row]` for each of the rows, or all values in their order."""
     unique = list(dict.fromkeys(values))
     codes = _places(unique, values)
     return Coded(unique, codes if rows is None else codes[rows])
@@ -231,7 +236,10 @@ def as_times(values: Sequence[Any]) -> NDArray[np.datetime64]:
 
 
 def column_of(values: Sequence[Any]) -> Column:
-    """A column of the kind of its values: numbers (NaN for a missing one), text, whole numbers or packed JSON."""
+    """Make a column whose kind follows from the values:
+
+    numbers (NaN if missing), text, whole numbers or packed JSON.
+    """
     first = next((value for value in values if value is not None), None)
     if isinstance(first, str):
         return coded(values)
@@ -245,7 +253,7 @@ def column_of(values: Sequence[Any]) -> Column:
 
 
 def frame_of(columns: Columns, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """A frame with these columns (all where `None`): text as pandas' own, whole numbers with gaps, times in UTC."""
+    """Make a frame of these columns (`None`: all): text of pandas' type, whole numbers with gaps, times in UTC."""
     import pandas as pd
 
     return pd.DataFrame({name: _series(name, columns[name]) for name in names or columns})

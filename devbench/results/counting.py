@@ -1,8 +1,9 @@
-"""A stored run: which repetitions of a job count, their metrics, and notices about them; knows no database, no report.
+"""Decides which repetitions of a stored job count, and computes their metrics and notices; knows no database, no
+report.
 
-A failed repetition does not count; if the outputs of a job were wrong, none does. An unreliable repetition (measured
-while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from processes that
-were not profiled, start-up from processes that found the same state of the caches.
+A failed repetition does not count; if the outputs of a job were wrong, no repetition counts. An unreliable repetition
+(measured while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from
+processes that were not profiled, start-up from processes that found the same state of the caches.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ class StartState:
 
 
 def measured(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
-    """Those that were timed, the unreliable ones included; none if the outputs were wrong."""
+    """Return the repetitions that were timed, the unreliable ones included; none if the outputs were wrong."""
     if any(r.failure_kind == _WRONG_OUTPUTS for r in repetitions):
         return []
     return [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
 
 
 def timed(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
-    """Those whose latency counts."""
+    """Return the repetitions whose latency counts."""
     return _fit(measured(repetitions))
 
 
 def start_states(repetitions: Sequence[RepetitionRecord]) -> list[StartState]:
-    """One for each state of the caches, the warmest first; of several warm ones, the one that most processes found."""
+    """Return an entry for each state of the caches, the warmest first; among warm ones, the most frequent first."""
     by_state = grouped(
         ((r.file_cache, r.kernel_cache, r.purpose == "cold" or "cold" in (r.file_cache, r.kernel_cache)), r)
         for r in repetitions
@@ -71,7 +72,7 @@ def start_states(repetitions: Sequence[RepetitionRecord]) -> list[StartState]:
 
 
 def started(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
-    """Those whose init and first inference count: warm ones, in the state that most of them found."""
+    """Return the repetitions whose init and first inference count: warm ones, in the state that most of them found."""
     warm = next((state for state in start_states(repetitions) if not state.cold), None)
     return list(warm.repetitions) if warm and measured(repetitions) else []
 
@@ -89,7 +90,7 @@ class JobMetric:
 
     Attributes:
         metric: its name; values are in its unit.
-        value: median.
+        value: the median.
         low, high: its interval; `None` for a single value.
         n: the number of repetitions.
         unreliable: all of them are.
@@ -173,7 +174,7 @@ def unreliable(
     """Return the notice of unreliable repetitions; of no verdict if all of them are.
 
     Args:
-        what: one of them, such as `repetition` or `run of the candidate`.
+        what: the counted thing in the singular, such as `repetition` or `run of the candidate`.
         why: the reasons as text; may be empty.
     """
     whole = concerned == total
@@ -186,13 +187,13 @@ def unreliable(
 
 
 def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
-    """One for each virtual device."""
+    """Yield a notice for each virtual device."""
     for device in {one.key: one for one in devices if one.virtual}.values():
         yield virtual_device(device.key, device.title)
 
 
 def virtual_device(key: str, title: str) -> Notice:
-    """Return the notice that the numbers of a device are those of a computer."""
+    """Return the notice that a device is virtual, so its numbers are those of a computer."""
     return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)
 
 
@@ -207,7 +208,8 @@ def failure_counts(
 def job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:
     """Whether a repetition of a job failed, or none was measured.
 
-    A repetition in which the device was lost does not count if a later one of its purpose exists: the run was resumed.
+    A repetition during which the device was lost does not count if a later one with the same purpose exists, since the
+    run was then resumed.
     """
     last: dict[str, int] = {}
     for one in repetitions:
@@ -235,7 +237,7 @@ class RunView:
     """A run with everything that was measured in it.
 
     Attributes:
-        notices: stored with it.
+        notices: the notices that are stored with it.
         end_reason: why it ended; empty if all was done.
     """
 
@@ -248,13 +250,13 @@ class RunView:
 
     @property
     def all_notices(self) -> tuple[Notice, ...]:
-        """Those stored with it, and those that follow from what it measured."""
+        """Return the stored notices, and those that follow from its measurements."""
         derived = [one for item in self.jobs for one in job_notices(item.job, item.repetitions)]
         return (*self.notices, *virtual_devices(item.job.device for item in self.jobs), *derived)
 
 
 def read_notice(row: Mapping[Any, Any]) -> Notice:
-    """Return a notice of its values by name, as a row of the store or a file has them.
+    """Make a notice from its values by name, as they are in a row of the store or in a file.
 
     Raises:
         ValueError: its kind or its effect is unknown.

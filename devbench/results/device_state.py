@@ -1,4 +1,4 @@
-"""Devices over time as frames: their state around each process, and which facts changed; knows no query."""
+"""Makes frames of devices over time: their state around each process, and changed facts; knows no query."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devbench.results.column_types import unpack
 if TYPE_CHECKING:
     import pandas as pd
 
-# What is read of the conditions as it is stored; `hottest_c` is the highest of all temperatures.
+# The values that are read from stored conditions; `hottest_c` is the highest of all temperatures.
 READINGS = (
     "battery_level", "battery_temperature_c", "battery_charging", "battery_current_ma", "thermal_status", "load_1min",
     "memory_available_bytes", "gpu_khz", "gpu_cap_khz",
@@ -25,7 +25,9 @@ _RESTLESS = frozenset(
 
 
 def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
-    """One row per reading, of a frame with the packed conditions in the columns `before`, `during` and `after`."""
+    """Return one row per reading; `packed` is a frame with packed conditions in the columns `before`, `during`,
+    `after`.
+    """
     import pandas as pd
 
     others = packed.drop(columns=list(_MOMENTS))
@@ -44,7 +46,7 @@ def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
 
 
 def device_frame(rows: Sequence[Any]) -> pd.DataFrame:
-    """One row per device; `rows` are devices in runs, in order of time."""
+    """Return one row per device; `rows` are devices in runs, in order of time."""
     import pandas as pd
 
     names = ["key", "title", "virtual", "profile", "run_id", "started_utc", "facts"]
@@ -70,7 +72,7 @@ class ChangedFact(NamedTuple):
 
 
 def fact_changes(rows: Iterable[Any]) -> Iterator[ChangedFact]:
-    """The changed facts; `rows` are devices in runs, in order of time."""
+    """Yield the changed facts; `rows` are devices in runs, in order of time."""
     last: dict[str, tuple[int, dict[str, str]]] = {}
     for row in rows:
         facts_id, old = last.get(row.key, (None, {}))

@@ -1,4 +1,5 @@
-"""How a run ends: on a full disk, with a process that dies, or later, when it is resumed. Knows no device and no plan.
+"""Stores the end of a run even if the disk is full, and says how a run ended whose process died. Knows no device and no
+plan.
 
 For a full disk, two small files per run are kept next to the raw outputs from its start. The first is removed if the
 database cannot take the end of the run, to make room for it. If that is not enough, the end is written into the second
@@ -21,12 +22,12 @@ from devbench.host.paths import data_dir
 _FOLDER = ".ends"
 _ROOM_BYTES = 256 * 1024
 _END_BYTES = 4096
-# Age at which files of killed runs that were not resumed are removed.
+# The age at which the files of killed runs are removed if the runs were not resumed.
 _OLD_S = 7 * 24 * 3600.0
 
 
 def keep_room(root: Path, run_id: str) -> None:
-    """Keep room for the end of a run that begins; if there is none, the end may be lost."""
+    """Reserve disk space for the end of a run; without it, the end may be lost on a full disk."""
     with suppress(OSError):
         (root / _FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, data in ((f"{run_id}.room", os.urandom(_ROOM_BYTES)), (f"{run_id}.end", b" " * _END_BYTES)):
@@ -37,7 +38,7 @@ def keep_room(root: Path, run_id: str) -> None:
 
 
 def make_room(root: Path, run_id: str) -> bool:
-    """Give up the room for a run's end; returns whether there was any."""
+    """Free the disk space that was reserved for a run's end; return whether there was any."""
     try:
         (root / _FOLDER / f"{run_id}.room").unlink()
     except OSError:
@@ -46,7 +47,7 @@ def make_room(root: Path, run_id: str) -> bool:
 
 
 def note_end(root: Path, run_id: str, values: Mapping[str, str]) -> None:
-    """Write down how a run ended, for the next process that opens the store; nothing if that cannot be written."""
+    """Write how a run ended to a file, for the next process that opens the store; errors are ignored."""
     # JSON writes a character in twelve bytes at most, so 300 of them fit into the file.
     cut = {name: value[:300] for name, value in values.items()}
     data = json.dumps(cut).encode("ascii")[:_END_BYTES].ljust(_END_BYTES)
@@ -64,7 +65,7 @@ def forget(root: Path, run_id: str) -> None:
 
 
 def noted_ends(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The runs whose end could not be stored, with the values that `note_end` was given."""
+    """Yield the runs whose end could not be stored, with the values given to `note_end`."""
     for file in sorted((root / _FOLDER).glob("*.end")):
         try:
             data = file.read_bytes()[:_END_BYTES].strip()
@@ -83,7 +84,7 @@ def lock_of(run_id: str) -> Path:
 
 
 def end_text(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
-    """How a run ended and why, for people; also if its process died without storing an end."""
+    """Return how a run ended and why, as text; also for a process that died without storing an end."""
     if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
         step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"
         return f"running: its process ended without closing it; {step}"

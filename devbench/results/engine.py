@@ -1,7 +1,8 @@
-"""A connection to the database of a store: which one, opened safely, its tables made; very many rows at once.
+"""Opens the database of a store safely, makes its tables, and reads and writes many rows at once.
 
 Several processes may open, write and read one store at once. On SQLite a writer takes its lock at the beginning of a
-transaction: one that reads first and writes later could find the store changed in between and would have to give up.
+transaction: if it read first and wrote later, another process could change the store in between, and the transaction
+would fail.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from devbench.results import sqlite as files
 from devbench.results.column_types import DamagedValue
 from devbench.results.pipeline_schema import pipeline_sessions
 
-# Number of PostgreSQL's lock that a process holds while it makes the tables; nothing else uses it.
+# The number of the PostgreSQL lock that a process has while it makes the tables; nothing else uses this number.
 _PREPARE_LOCK = 7_381_024_517
 _BUG = "devbench gave the database a value that it cannot hold: please report this as a bug"
 _RESTORE = "`devbench export FOLDER` saves what can be read; import that into another --store"
 _EXAMPLES = "for example results.db or postgresql+psycopg://user@host/devbench"
 
-# Loaded, so that its tables are among those that are made.
+# This import adds the tables of pipelines to the metadata.
 assert pipeline_sessions.metadata is schema.metadata
 
 
@@ -40,19 +41,19 @@ class StoreProblem(EnvironmentProblem):
     """The database cannot be opened, read or written."""
 
 
-# SQLite files that were opened, and the replacements of damaged ones, with the time and size of the damaged file.
+# The SQLite files that were opened, and the replacement of each damaged one, with the damaged file's time and size.
 opened: set[Path] = set()
 _replaced: dict[Path, tuple[Path, tuple[int, int]]] = {}
 
 
 def replace(file: Path, by: Path) -> None:
-    """Read `by` wherever `file` is to be read, until it changes."""
+    """Make later reads of `file` use `by` instead, until `file` changes."""
     found = file.stat()
     _replaced[file] = by, (found.st_mtime_ns, found.st_size)
 
 
 def replacement(file: Path) -> Path | None:
-    """Return the file that is read instead of a file; `None` for the file itself."""
+    """Return the file that is read instead of `file`; `None` if `file` itself is read."""
     by, known = _replaced.get(file, (None, None))
     if by is None or not by.is_file() or not file.is_file():
         return None
@@ -73,9 +74,9 @@ class Database:
 
     Args:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
-        create: make an SQLite file that is not there.
-        foreign: it is from elsewhere: read-only, and with limits.
-        rebuilt: it is made from a damaged store, and not searched for damage itself.
+        create: make an SQLite file if it is missing.
+        foreign: the file is from elsewhere, so it is opened read-only and with limits.
+        rebuilt: the file was made from a damaged store, so it is not checked for damage itself.
 
     Raises:
         InputError: the URL is invalid, or the file does not exist and is not to be made.
@@ -117,7 +118,8 @@ class Database:
                     raise InputError(f"there is no results store {self.file}", hint="`devbench run` makes one")
                 if not self.file.exists():
                     self.file.parent.mkdir(parents=True, exist_ok=True)
-                    # Private: it has commands and labels. SQLite gives its log files the same rights.
+                    # Only the user may read the file, because it has commands and labels. SQLite gives its log files
+                    # the same rights.
                     self.file.touch(mode=0o600)
             self._engine = self._connect()
             self._open()
@@ -172,7 +174,7 @@ class Database:
                 connection.execute(schema.version.insert().values(version_num=schema.HEAD))
 
     def _has_tables(self, connection: sa.Connection) -> bool:
-        """Whether the store has the tables of this devbench; not, if it is new.
+        """Whether the store has the tables of this devbench; false for a new store.
 
         Raises:
             StoreProblem: its tables are of another version, or not as devbench makes them.
@@ -209,13 +211,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that sees the store at one moment, whatever others write meanwhile."""
+        """Open a connection whose queries all see the store at one moment, whatever others write meanwhile."""
         with self._transaction(writes=False) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A connection whose changes are stored together or not at all."""
+        """Open a connection whose changes are stored together or not at all."""
         with self._transaction(writes=True) as connection:
             yield connection
 
@@ -229,7 +231,7 @@ class Database:
             with self._engine.connect() as connection:
                 connection.execution_options(writes=writes)
                 if not writes and connection.dialect.name == "postgresql":
-                    # All queries of a report see the store at one moment, as on SQLite.
+                    # With this isolation level all queries of a report see the store at one moment, as on SQLite.
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     yield connection
@@ -251,7 +253,7 @@ class Database:
             raise StoreProblem(f"results store {self.shown}: {what}", hint=hint) from error
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
 
@@ -261,7 +263,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
     dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     insert = dialect.insert
     if rows:
-        # Always in the same order, so that two writers never wait for each other.
+        # Rows are always added in the same order, because otherwise two writers could block each other.
         key = [column.name for column in table.primary_key]
         ordered = sorted(rows, key=lambda row: [row[name] for name in key])
         connection.execute(insert(table).on_conflict_do_nothing(), ordered)
@@ -282,7 +284,7 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequenc
 
 
 def portions(keys: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Keys for one statement each: SQLite takes some 32,000 parameters."""
+    """Divide keys into portions for one statement each: SQLite allows about 32,000 parameters."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         yield keys[start : start + _KEYS_AT_ONCE]
 
@@ -312,7 +314,7 @@ def insert_rows(
 
 
 def new_ids(connection: sa.Connection, table: sa.Table, count: int) -> Sequence[int]:
-    """New numbers for `count` rows of a table with an `id`; in a transaction that writes."""
+    """Return new numbers for `count` rows of a table with an `id`; call it in a writing transaction."""
     if connection.dialect.name == "postgresql":
         numbers = f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id')) FROM generate_series(1, {count})"
         return [row[0] for row in connection.exec_driver_sql(numbers)]
@@ -326,7 +328,10 @@ def _changes(connection: sa.Connection) -> int:
 
 
 def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> int:
-    """COPY cannot skip rows: it fills a temporary table, from which the new rows are taken."""
+    """Add rows with PostgreSQL's COPY.
+
+    It cannot skip rows, so it fills a temporary table, from which new rows are taken.
+    """
     from psycopg import Error
 
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {names} FROM {table} LIMIT 0")

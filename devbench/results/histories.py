@@ -1,4 +1,4 @@
-"""Histories of devices, merged and split by hand; no measurement is changed or lost.
+"""Merges and splits the histories of devices at the user's request; no measurement is changed or lost.
 
 The key of a device follows from its identity. That may be wrong: its id was lost with its storage, or two boards have
 the same one. So the store has for each run the key under which a device was measured, and the history to which it
@@ -29,7 +29,7 @@ _MAX_KEY = 80
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Runs of one history that go to another.
+    """The runs to move from one history to another.
 
     Attributes:
         source, target: keys of the histories.
@@ -72,7 +72,7 @@ def current_key(connection: sa.Connection, key: str) -> str:
 
 
 def keys_of_serial(connection: sa.Connection, hardware_serial: str) -> list[str]:
-    """Keys of all histories of devices with that factory serial number."""
+    """Return the keys of all histories of devices with that factory serial number."""
     devices = schema.devices
     of_serial = devices.c.key.startswith(f"{hardware_serial}-", autoescape=True)
     return sorted(connection.execute(sa.select(devices.c.key).where(of_serial).distinct()).scalars())
@@ -82,10 +82,10 @@ def keys_of_serial(connection: sa.Connection, hardware_serial: str) -> list[str]
 
 
 def plan_merge(connection: sa.Connection, into: str, other: str) -> Move:
-    """Return all of `other` that becomes part of the history of `into`.
+    """Plan to move the whole history of `other` to that of `into`.
 
     Raises:
-        InputError: they are one device already, or a run measured both, so that they are two.
+        InputError: they are the same device already, or one run measured both, so they are different devices.
     """
     if into == other:
         raise InputError(f"{into} is one history already", hint="name two devices, see `devbench devices`")
@@ -104,7 +104,7 @@ def plan_merge(connection: sa.Connection, into: str, other: str) -> Move:
 
 
 def plan_split(connection: sa.Connection, key: str, original: str = "") -> list[Move]:
-    """What goes back from a history to the keys under which it was measured; only to `original` if it is given.
+    """Plan to move runs of a history back to the keys under which they were measured; `original`: only to this key.
 
     Raises:
         InputError: nothing of the history was measured under another key.
@@ -126,7 +126,7 @@ def plan_split(connection: sa.Connection, key: str, original: str = "") -> list[
 
 
 def plan_part(connection: sa.Connection, key: str, selection: Selection, target: str = "") -> Move:
-    """Chosen runs of a history that become another one, by default under a new key: `KEY.2`.
+    """Plan to move chosen runs of a history to another one, by default to a new key: `KEY.2`.
 
     Raises:
         InputError: no run of the device is chosen, all are, or one of them measured `target` too.
@@ -192,7 +192,7 @@ def split(connection: sa.Connection, moves: Sequence[Move]) -> None:
 
 
 def apply(connection: sa.Connection, move: Move) -> None:
-    """Move the rows of the runs from one history to the other; remembers under which key they were measured."""
+    """Move the rows of the runs from one history to the other; the key under which they were measured stays stored."""
     devices, moves = schema.devices, schema.device_moves
     names = [column.name for column in devices.columns]
     owners = (schema.jobs, pipeline_schema.pipeline_sessions)
@@ -222,7 +222,7 @@ def _renamed(row: Mapping[Any, Any], move: Move) -> dict[str, str]:
 
 
 def _move_notices(connection: sa.Connection, runs: Sequence[str], move: Move) -> None:
-    """Notices of the device: their numbers are made of their content, of which its key is a part."""
+    """Renumber notices of the moved device: a notice's number is computed from its content, which contains the key."""
     notices = schema.notices
     mine = notices.c.run_id.in_(runs) & (notices.c.device_key == move.source)
     rows: list[dict[str, Any]] = [dict(row) for row in connection.execute(sa.select(notices).where(mine)).mappings()]

@@ -60,7 +60,7 @@ class RunStart:
 
 
 class History(AbstractContextManager["History"]):
-    """The results in a store, read-only.
+    """Reads the results in a store.
 
     Args:
         url: as of `devbench.results.open_history`.
@@ -88,7 +88,7 @@ class History(AbstractContextManager["History"]):
             return find_runs(connection, text)
 
     def runs(self, **filters: Any) -> pd.DataFrame:
-        """One row per run, oldest first.
+        """Return one row per run, oldest first.
 
         Columns: run_id, started_utc, finished_utc, status, end_reason (empty if all was done), command, virtual
         (whether any device is), labels (a dict), jobs, failed_jobs (in which no repetition ended well).
@@ -134,7 +134,7 @@ class History(AbstractContextManager["History"]):
         return [RunStart(row.run_id, row.started_utc, labels.get(row.run_id, {})) for row in rows]
 
     def jobs(self, **filters: Any) -> pd.DataFrame:
-        """One row per job, oldest first.
+        """Return one row per job, oldest first.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         model_sha256, binary_sha256, measured (repetitions for latency that ended well), ok (all that did), failed,
@@ -165,7 +165,7 @@ class History(AbstractContextManager["History"]):
         return frame.sort_values(["started_utc", "run_id", "job"], ignore_index=True)
 
     def latencies(self, **filters: Any) -> pd.DataFrame:
-        """One row per repetition whose latency counts.
+        """Return one row per repetition whose latency counts.
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
         threads, repetition, latency_ms.
@@ -181,7 +181,7 @@ class History(AbstractContextManager["History"]):
         return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
     def samples(self, metrics: Sequence[str] = (), **filters: Any) -> pd.DataFrame:
-        """One row per repetition that counts and metric.
+        """Return one row per metric and repetition that counts.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, repetition, value (in the unit), unreliable (measured while the device was throttled or busy). The
@@ -190,7 +190,7 @@ class History(AbstractContextManager["History"]):
         return frame_of(self._by_metric(metrics, sample_rows, filters), _SAMPLES)
 
     def series(self, metrics: Sequence[str] = (), **filters: Any) -> pd.DataFrame:
-        """One row per job and metric, ordered by time.
+        """Return one row per job and metric, ordered by time.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, value (median over the repetitions that count), low, high (its interval; NaN if there is
@@ -206,7 +206,7 @@ class History(AbstractContextManager["History"]):
             return series(connection, metrics, selection, store)
 
     def observations(self, metrics: Sequence[str], *, medians: bool, **filters: Any) -> list[dict[str, Column]]:
-        """Values of repetitions or of runs without pandas, as `queries.observations` returns them."""
+        """Return values of repetitions or of runs without pandas, as `queries.observations` does."""
         return self._asked(partial(observations, metrics=metrics, medians=medians), filters)
 
     def _asked(self, query: Callable[[sa.Connection, Selection], Answer], filters: Mapping[str, Any]) -> Answer:
@@ -229,7 +229,8 @@ class History(AbstractContextManager["History"]):
         return self._asked(partial(by_metric, metrics=metrics, read=read), filters)
 
     def pipelines(self, **filters: Any) -> pd.DataFrame:
-        """One row per session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
+        """Return one row per session of a whole pipeline, in the order of the runs; the filter `models` takes
+        pipelines' names.
 
         Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
         name), delegate, threads, residency, repetition, status, failure_kind, failure_message, latency_ms (end to end),
@@ -239,14 +240,14 @@ class History(AbstractContextManager["History"]):
         return frame_of(self._asked(session_columns, filters))
 
     def pipeline_stages(self, **filters: Any) -> pd.DataFrame:
-        """One row per stage of each session of `pipelines`, with its columns.
+        """Return one row per stage of each session of `pipelines`, with the columns of the session.
 
-        Further columns: stage, taken_ms (of the end-to-end latency: inferences, waiting for its load, giving back).
+        Further columns: stage, taken_ms (its part of the latency: inferences, waiting for its load, releasing memory).
         """
         return frame_of(self._asked(stage_columns, filters))
 
     def operator_types(self, **filters: Any) -> pd.DataFrame:
-        """One row per job and type of operator, from the job's last profile, most expensive first within a job.
+        """Return one row per job and type of operator, from the job's last profile, most expensive first within a job.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         type, place ("delegate", "xnnpack" next to another delegate, "cpu"), count, total_ms (in one inference as
@@ -259,7 +260,7 @@ class History(AbstractContextManager["History"]):
         return frame.sort_values(list(ascending), ascending=list(ascending.values()), ignore_index=True)
 
     def operators(self, **filters: Any) -> pd.DataFrame:
-        """One row an operator of a profile, as the tool printed it.
+        """Return one row per operator of a profile, as the tool printed it.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         repetition, phase ("init", "runs"), position, type, name, node, avg_ms, first_ms, pct, mem_kb, times_called,
@@ -277,7 +278,7 @@ class History(AbstractContextManager["History"]):
         return frame.sort_values(keys, ignore_index=True)
 
     def delegation(self, **filters: Any) -> pd.DataFrame:
-        """One row per job that ran under a delegate, of its last repetition for which that is known.
+        """Return one row per job that ran under a delegate, from its last repetition with a known delegation.
 
         Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_node_share (0 to 1).
         """
@@ -289,7 +290,7 @@ class History(AbstractContextManager["History"]):
         return last[list(_DELEGATION)].reset_index(drop=True)
 
     def files(self, **filters: Any) -> pd.DataFrame:
-        """One row per job and file that took part in it, the model left out.
+        """Return one row per job and file that was used in it, without the model.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         role ("tool", "delegate", "input"), name, sha256, version (as the file states it; empty if it does not).
@@ -302,11 +303,11 @@ class History(AbstractContextManager["History"]):
         return pd.concat(frames, ignore_index=True) if frames else found[0]
 
     def used_files(self, **filters: Any) -> list[UsedFile]:
-        """Each file once for each case on a device that used it: as `files`, without the jobs."""
+        """Return each file once for each case on a device that used it: `files` without the jobs."""
         return self._asked(used_files, filters)
 
     def states_of_cases(self, **filters: Any) -> list[tuple[str, str, bool, bool]]:
-        """As `queries.states_of_cases`."""
+        """Return the result of `queries.states_of_cases`."""
         return self._asked(states_of_cases, filters)
 
     def unreliable(self, **filters: Any) -> list[Unreliable]:
@@ -314,7 +315,7 @@ class History(AbstractContextManager["History"]):
         return self._asked(unreliable_repetitions, filters)
 
     def conditions(self, **filters: Any) -> pd.DataFrame:
-        """One row for each time at which the device's state was read around or during a repetition, in order of time.
+        """Return one row per reading of the device's state around or during a repetition, in order of time.
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
         threads, purpose, repetition, verdict, moment ("before", "during", "after"), taken_utc, and the readings of
@@ -333,7 +334,7 @@ class History(AbstractContextManager["History"]):
         return reading_frame(frame.sort_values("started_utc", kind="stable", ignore_index=True))
 
     def devices(self, **filters: Any) -> pd.DataFrame:
-        """One row per device, as it was in the last of the runs.
+        """Return one row per device, with its state in the last of the runs.
 
         Columns: device_key, device (its title), virtual, profile, first_utc, last_utc (start of the first and of the
         last run), runs (how many), facts (a dict).
@@ -341,7 +342,7 @@ class History(AbstractContextManager["History"]):
         return device_frame(self._device_rows(Selection(**filters)))
 
     def device_changes(self, **filters: Any) -> pd.DataFrame:
-        """One row per fact that differs from the device's previous run, in order of time.
+        """Return one row per fact that differs from the device's previous run, in order of time.
 
         Columns: device_key, started_utc, run_id (of the run that saw the new one), fact (nested ones with dots, such as
         `props.ro.build.id`), before, after (as text; `None` if there was or is none).

@@ -1,4 +1,4 @@
-"""A copy of the totals of a large store in a file, so that a history reads only what is new from the database.
+"""Keeps a copy of the totals of a large store in a file; a history then reads only new results from the database.
 
 The copy has the totals of all jobs, and the id of the last repetition that is in them. The next call reads again only
 runs with later repetitions, and runs whose totals were incomplete. Totals depend only on repetitions, which are added
@@ -68,7 +68,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A copy, with the last id and the number of repetitions when it was made, and the runs with incomplete totals."""
+    """A copy, with the last id and the number of repetitions at its time, and the runs with incomplete totals."""
 
     totals: Totals
     last: int

@@ -1,4 +1,4 @@
-"""The tables of pipelines in the results store (metadata of `schema.py`): written whole, read as records."""
+"""The tables of pipelines in the results store (metadata of `schema.py`), with functions to write and read sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devbench.results.column_types import Name, Packed, Real, Utc, WholeNumber, 
 from devbench.results.records import PipelineSampleRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.schema import metadata
 
-# A session of a pipeline on a device, or one of its stages alone (residency "alone").
+# A row is a session of a pipeline on a device, or one of its stages alone (residency "alone").
 pipeline_sessions = Table(
     "pipeline_sessions",
     metadata,
@@ -48,7 +48,7 @@ pipeline_sessions = Table(
     Index("ix_pipeline_sessions_run", "run_id"),
 )
 
-# Times in seconds count from the session's start of the clock, and are negative before it.
+# Times in seconds count from the moment when the session starts its clock; earlier times are negative.
 pipeline_stages = Table(
     "pipeline_stages",
     metadata,
@@ -141,7 +141,7 @@ def _session(row: Any, stages: list[PipelineStageRecord], samples: list[Pipeline
 
 
 def by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind: Any) -> dict[int, list[Any]]:
-    """Records by the number of what they belong to."""
+    """Return the records by the number of the row that they belong to (column `owner`)."""
     return grouped((row[owner], record_of(kind, row)) for row in connection.execute(query).mappings())
 
 

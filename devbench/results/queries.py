@@ -1,7 +1,7 @@
 """Queries over many runs without pandas: samples and series of metrics, used files, unreliable repetitions.
 
-A sample is of one repetition or session of a pipeline (`sessions.py`), a value of a series of one job or session. The
-metrics and where each is come from the catalogue (`devbench/metrics.py`).
+A sample is the value of one repetition or of one session of a pipeline (`sessions.py`). A series has one value per job
+or session. The catalogue (`devbench/metrics.py`) has the metrics and their columns.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def series(
 def observations(
     connection: sa.Connection, selection: Selection, metrics: Sequence[str], *, medians: bool
 ) -> list[dict[str, Column]]:
-    """The values of some metrics, in the order of time: of repetitions and sessions that count, or medians of a run.
+    """Return values of metrics, in the order of time: of repetitions and sessions that count, or the medians of each
+    run.
 
     Raises:
         InputError: a metric is not known.
@@ -95,7 +96,7 @@ def by_metric(connection: sa.Connection, selection: Selection, metrics: Sequence
 
 
 def _operator_times(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """Times by type of operator, from the last profile of each job, and whether a profile of the job is unreliable."""
+    """Return times by type of operator from each job's last profile, and whether a profile of the job is unreliable."""
     table, repetitions = schema.job_operator_types, schema.repetitions
     of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
     rows = _summed(read_rows(connection, selection, table, table.c.job_id, of_types), "operator_type", "value")
@@ -113,7 +114,7 @@ def _operator_times(connection: sa.Connection, selection: Selection) -> dict[str
 
 
 def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The repetitions that count for a metric, with `repetition`, `value` in its unit, and whether it is unreliable."""
+    """Return the repetitions that count for a metric: `repetition`, `value` in its unit, and `unreliable`."""
     repetitions = schema.repetitions
     of = METRICS[metric]
     if of.source != "repetition":
@@ -136,7 +137,7 @@ def sample_rows(connection: sa.Connection, metric: str, selection: Selection) ->
 
 
 def _summed(rows: Rows, key: str, number: str) -> Rows:
-    """One row per job and value of the column `key`, with the sum of the column `number`."""
+    """Return one row per job and value of the column `key`, with the sum of the column `number`."""
     keys = coded_of(rows.columns, key)
     each = rows.owners * max(len(keys.values), 1) + keys.codes
     _, first, which = np.unique(each, return_index=True, return_inverse=True)
@@ -156,7 +157,7 @@ class UsedFile:
     version: str
 
 
-# The table that says which jobs used a file, its column with the job, and the file's columns.
+# A source of used files: the table of jobs and files, its column with the job, and the file's columns.
 Source = tuple[sa.FromClause, "sa.ColumnElement[int]", dict[str, Any]]
 
 
@@ -172,7 +173,7 @@ def sources() -> tuple[Source, Source]:
 
 
 def used_files(connection: sa.Connection, selection: Selection) -> list[UsedFile]:
-    """Each file once for each case on a device that used it, however many jobs there were."""
+    """Return each file once for each case on a device that used it."""
     jobs, cases = schema.jobs, schema.cases
     found = []
     for source, job_id, columns in sources():
@@ -186,7 +187,7 @@ def used_files(connection: sa.Connection, selection: Selection) -> list[UsedFile
 
 
 def states_of_cases(connection: sa.Connection, selection: Selection) -> list[tuple[str, str, bool, bool]]:
-    """Device key, case, whether a delegate took a part of the graph, whether outputs were compared.
+    """Return device key, case, whether a delegate took only a part of the graph, and whether outputs were compared.
 
     One for each case that ran well on a device; failed repetitions are left out.
     """
@@ -200,7 +201,7 @@ def states_of_cases(connection: sa.Connection, selection: Selection) -> list[tup
 
 
 def device_outcomes(connection: sa.Connection, selection: Selection) -> Sequence[Any]:
-    """How many repetitions of each device ended in which way: device_key, status, failure_kind, verdict, n."""
+    """Count each device's repetitions by how they ended: device_key, status, failure_kind, verdict, n."""
     jobs, repetitions = schema.jobs, schema.repetitions
     how = (jobs.c.device_key, repetitions.c.status, repetitions.c.failure_kind, repetitions.c.verdict)
     query = (
@@ -216,7 +217,7 @@ class Unreliable:
     """A repetition that ended well, measured while the device was throttled or busy.
 
     Attributes:
-        run_id, job, device_key, case: what it is a repetition of; `job` is 0 for a session of a pipeline.
+        run_id, job, device_key, case: where it belongs; `job` is 0 for a session of a pipeline.
         purpose: as in `RepetitionRecord`; "session" for one of a pipeline.
         reasons: the reasons as text.
     """
@@ -230,7 +231,7 @@ class Unreliable:
 
 
 def unreliable_repetitions(connection: sa.Connection, selection: Selection) -> list[Unreliable]:
-    """Those of the selected jobs in the order in which they were stored, then those of pipelines."""
+    """Return the unreliable repetitions of the selected jobs in the order of storing, then those of pipelines."""
     runs, jobs, cases = schema.runs, schema.jobs, schema.cases
     repetitions, details = schema.repetitions, schema.details
     query = (

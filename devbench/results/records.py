@@ -1,7 +1,7 @@
-"""What is stored, as plain frozen records; knows no parser, no device layer and no command line.
+"""The stored data as plain frozen records; knows no parser, no device layer and no command line.
 
-Times are UTC (`datetime` with `timezone.utc`); units are in the names. A record is written once and never changed,
-except that a run and a job get their end.
+Times are UTC (`datetime` with `timezone.utc`); units are in the names. A record is written once and never changed; only
+the end of a run or job is added later.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ _WEIGHED: tuple[Purpose, ...] = ("latency", "profile")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How the store keeps a value of a repetition, in a column of the field's name.
+    """How a value of a repetition is stored, in a column with the name of the field.
 
     Attributes:
         minimum, maximum: the bounds of a number; `None` for no bound.
-        positive: a number is above zero, as a duration that cannot be zero.
+        positive: the number must be above zero, for example a duration.
         big: a whole number has 64 bits.
-        measured: attribute of a `tool.measurement.Measurement`, with dots; empty if the value comes from elsewhere.
+        measured: the attribute of `tool.measurement.Measurement` that has the value, with dots; empty if the value
+            comes from elsewhere.
         purposes: the purposes of repetitions whose measurement has it.
     """
 
@@ -93,7 +94,7 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model by its bytes. `name` is its key, by which it is called everywhere and which is unique in its run.
+    """A model, identified by its bytes. `name` is its key, which is used everywhere and is unique in its run.
 
     `operators` is the number of operators of its main graph, `None` if it is not known.
     """
@@ -116,7 +117,7 @@ class BinaryRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file that took part in a job in addition to its model and its binary.
+    """A file that was used in a job in addition to its model and its binary.
 
     `role` is "delegate" for a file of the delegate, "input" for values of one of the model's inputs. `version` is what
     the file states of itself, with the product ("QNN 2.44.0"); empty if it does not.
@@ -147,7 +148,7 @@ class JobRecord:
 
     @property
     def case(self) -> str:
-        """What it measures, as a text that is the same in each run: `unet · gpu · 4 threads`."""
+        """Return the case that it measures, as a text that is the same in each run: `unet · gpu · 4 threads`."""
         return case_text(self.model.name, self.delegate, self.threads, self.options)
 
     @property
@@ -160,7 +161,7 @@ class JobRecord:
 class OperatorRecord:
     """One row of an operator profile. `phase` is "init" or "runs"; `inside_delegate` rows lie within a partition.
 
-    `is_partition`: the row is all of a delegate's partition, by the name under which the delegate took its nodes.
+    `is_partition`: the row is a whole partition of a delegate; it has the name of a kernel that the delegate created.
     """
 
     phase: Literal["init", "runs"]
@@ -181,10 +182,10 @@ class OperatorRecord:
 class RepetitionRecord:
     """One process of the tool. Its values are `None` if nothing reliable was measured.
 
-    Each value is declared here alone: the store's columns, tables of a run, JSON and CSV are made from these fields.
+    Each value is declared only here: the store's columns, the tables of a run, JSON and CSV are made from these fields.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact
-    root. A failed repetition carries no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was
+    root. A failed repetition has no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was
     throttled or busy, or its state is unknown). `outputs` are comparisons of the model's outputs, each a JSON-ready
     mapping. `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping
     whose `t_s` is in seconds from the start. `file_cache`: the model's and the tool's files were in the device's
@@ -256,11 +257,11 @@ VALUES: Mapping[str, Stored] = {
 class PipelineStageRecord:
     """A stage of a session. Times `_s` count from the start of the session's clock and are negative before it.
 
-    `position` is that in the pipeline. `repeated`: it runs once or twice a step. `held_by` says what kept it in memory
-    after its work: "output" (it waits to write its output), "stop" (it was stopped) or nothing. `loaded_before`: its
-    load was no part of the latency, but for `wait_ms`. `steady_ms` is the average inference without the first and
-    without those during the next stage's load, whose average is `overlapped_ms`. `first_ms` is `None` for a stage that
-    was held before it: the tool's own figure would hold the wait.
+    `position` is its position in the pipeline. `repeated`: it runs once or twice per step. `held_by` says what kept it
+    in memory after its work: "output" (it waits to write its output), "stop" (it was stopped) or nothing.
+    `loaded_before`: its load was no part of the latency, but for `wait_ms`. `steady_ms` is the average inference
+    without the first and without those during the next stage's load, whose average is `overlapped_ms`. `first_ms` is
+    `None` for a stage that was stopped before it, because the tool's figure would include the wait.
     """
 
     position: int
@@ -291,7 +292,7 @@ class PipelineStageRecord:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSampleRecord:
-    """Memory of a live stage at a time; those of one `number` were taken together."""
+    """The memory of a running stage at one time; samples with the same `number` were taken together."""
 
     number: int
     position: int
@@ -302,7 +303,7 @@ class PipelineSampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSessionRecord:
-    """A session of a pipeline, or one of its stages alone (residency "alone"); a failed one carries no latency.
+    """A session of a pipeline, or one of its stages alone (residency "alone"); a failed one has no latency.
 
     `delegate` and `threads` are those of the run; a stage may override them in its job.
     `memory_kind` says whether `peak_kb`, the largest sum over the live stages, is of PSS or of RSS.

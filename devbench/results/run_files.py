@@ -1,4 +1,4 @@
-"""A stored run as files, JSON with everything and CSV with a row per repetition, and a run read from such JSON.
+"""Writes a stored run as JSON (everything) and CSV (a row per repetition), and reads a run from such JSON.
 
 A file that is read may come from anywhere: its values are checked against the types of the records before use.
 """
@@ -116,7 +116,7 @@ def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def _value(kind: str, value: Any, name: str) -> Any:
-    """`value` as the annotation of a record's field requires."""
+    """Convert `value` to the type of a record's field."""
     if value is None and kind.endswith("| None"):
         return None
     base = kind.removesuffix(" | None")
@@ -129,7 +129,7 @@ def _value(kind: str, value: Any, name: str) -> Any:
     elif base.endswith("Record"):
         return value
     else:
-        # The remaining types are enumerations of words, such as `Purpose`.
+        # The remaining types are literals, such as `Purpose`.
         wanted = {"int": int, "float": int | float, "bool": bool}.get(base, str)
     wrong = not isinstance(value, wanted) or (isinstance(value, bool) and base != "bool")
     if wrong or (isinstance(value, float) and not math.isfinite(value)):
@@ -150,7 +150,7 @@ REPETITION_COLUMNS = (
 
 
 def run_to_json(view: RunView) -> dict[str, Any]:
-    """Everything stored about a run, JSON-ready; times are ISO 8601 in UTC, units are in the names."""
+    """Return everything stored about a run, JSON-ready; times are ISO 8601 in UTC, units are in the names."""
     devices = {item.job.device.key: item.job.device for item in view.jobs}
     virtual = any(device.virtual for device in devices.values())
     return {
@@ -194,7 +194,9 @@ def write_json(view: RunView, path: Path) -> None:
 
 
 def repetition_rows(view: RunView) -> list[dict[str, Any]]:
-    """One mapping per repetition with the keys of `REPETITION_COLUMNS`; `None` if nothing was measured."""
+    """Return one mapping per repetition with the keys of `REPETITION_COLUMNS`; a value is `None` if it was not
+    measured.
+    """
     rows = []
     for item in view.jobs:
         job = item.job

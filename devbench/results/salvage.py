@@ -1,4 +1,4 @@
-"""A damaged store without its damaged places: everything that can be read and fits its column. Knows no command.
+"""Copies everything that can be read from a damaged store and fits its column. Knows no command.
 
 Rows are read in the order of their numbers; a part of the file that cannot be read is skipped. A damaged text or
 document is replaced by an empty one, a repetition with a damaged number is shown as failed, lost rows that only name
@@ -64,13 +64,13 @@ class Salvaged:
 
 
 def shown_without_damage(error: BaseException) -> str:
-    """Make all later reading of the damaged stores that were opened skip their damaged places.
+    """Make all later reads of the opened stores skip damaged places.
 
     Args:
-        error: what reading a store ended with.
+        error: the error with which reading a store ended.
 
     Returns:
-        A warning for people; empty if no store that was opened is damaged, or the error is of another kind.
+        A warning for the user; empty if no opened store is damaged, or the error is of another kind.
     """
     if isinstance(error, DevbenchError) and not isinstance(error, (engine.DamagedStore, engine.OtherTables)):
         return ""
@@ -142,7 +142,7 @@ def _salvaged(file: Path, path: Path) -> Salvaged:
 class _Salvage:
     def __init__(self, source: sqlite3.Connection, target: sa.Connection, lost: Counter[str]) -> None:
         self.source, self.target, self.lost = source, target, lost
-        # How many rows of a table are damaged, by the column and the number of what they belong to.
+        # The number of damaged rows of a table, by the column and the number of the row that they belong to.
         self.damaged: Counter[tuple[str, str, Any]] = Counter()
 
     def run(self) -> None:
@@ -164,7 +164,7 @@ class _Salvage:
         self._add_notices(jobs)
 
     def _read(self, table: sa.Table) -> Iterator[list[Any]]:
-        """The rows of a table, some at a time."""
+        """Yield the rows of a table, some at a time."""
         number = "repetition_id" if table is schema.operators else "rowid"
         names = ", ".join(f'"{name}"' for name in table.c.keys())  # noqa: SIM118
         query = f'SELECT {number}, {names} FROM "{table.name}" WHERE {number} >= ? ORDER BY {number}'
@@ -207,7 +207,7 @@ class _Salvage:
         return True
 
     def _repaired(self, table: sa.Table, rows: list[Any]) -> Iterator[tuple[Any, ...]]:
-        """The rows that fit their columns, with what may be replaced replaced."""
+        """Yield the rows that fit their columns; damaged values are replaced if that is possible."""
         columns = list(table.columns)
         turned = [from_driver(column, of) for column, of in zip(columns, zip(*rows, strict=True), strict=True)]
         bad = grouped(
@@ -248,7 +248,7 @@ class _Salvage:
         self.lost += Counter()
 
     def _stand_in(self, table: sa.Table, known: Mapping[str, Any]) -> None:
-        """A replacement for a lost row of which only the key is known; none if its run is not known."""
+        """Add a replacement for a lost row of which only the key is known; none if its run is not known."""
         started = _time_of(known.get("run_id"))
         runs = sa.select(schema.runs.c.run_id).where(schema.runs.c.run_id == known.get("run_id"))
         if (table is schema.runs and started is None) or (
@@ -314,7 +314,7 @@ def _time_of(run_id: Any) -> int | None:
 
 
 def _fail(row: dict[str, Any]) -> None:
-    """A repetition that lost a number does not count."""
+    """Mark a repetition with a damaged number as failed, so it does not count."""
     for column in schema.repetitions.columns:
         if column.nullable and _is_number(column):
             row[column.name] = None

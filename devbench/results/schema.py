@@ -47,7 +47,7 @@ runs = Table(
     Column("started_utc", Utc, nullable=False, index=True),
     Column("finished_utc", Utc),
     Column("status", Name(20, ("running", "done", "interrupted", "failed")), nullable=False),
-    # Why it ended; empty if all was done.
+    # The reason why the run ended; empty if everything was done.
     Column("end_reason", Words, nullable=False),
     Column("command", Words, nullable=False),
     Column("devbench_version", Name(40), nullable=False),
@@ -115,7 +115,7 @@ device_moves = Table(
     ForeignKeyConstraint(["run_id", "key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
 )
 
-# From now on, results under one key belong to the history of the other.
+# Later results under the first key belong to the history of the second.
 device_aliases = Table(
     "device_aliases",
     metadata,
@@ -144,7 +144,7 @@ binaries = Table(
     Column("tool", Name(20), nullable=False),
 )
 
-# What is the same from run to run (`cases.py`); `model` is the model's key, not its bytes.
+# The cases, which are the same in all runs (`cases.py`); `model` is the model's key, not its bytes.
 cases = Table(
     "cases",
     metadata,
@@ -179,13 +179,13 @@ jobs = Table(
     Index("ix_jobs_model", "model_sha256"),
 )
 
-# What a delegate's libraries and other files on the device were; models and binaries have tables of their own.
+# The libraries of a delegate and other files on the device; models and binaries have separate tables.
 files = Table(
     "files",
     metadata,
     Column("sha256", Name(64), primary_key=True),
     Column("size_bytes", WholeNumber(big=True), nullable=False),
-    # As the file states it, with the product, such as "QNN 2.44.0"; empty if it does not.
+    # The product and version that the file states, such as "QNN 2.44.0"; empty if it states none.
     Column("version", Words, nullable=False),
 )
 
@@ -205,7 +205,7 @@ _CACHE = ("cold", "warm")
 
 
 def _values() -> Iterator[Column[Any]]:
-    """The columns of what a repetition measured, as its record declares them."""
+    """Yield the columns of a repetition's values, as its record declares them."""
     for one in fields(RepetitionRecord):
         if one.name not in VALUES:
             continue
@@ -228,7 +228,7 @@ repetitions = Table(
     Column("index", WholeNumber(), nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
-    # Zero for a job that was refused before any process of it ran.
+    # Zero if the job was refused before any of its processes ran.
     Column("duration_s", Real(minimum=0), nullable=False),
     Column("status", Name(10, ("ok", "failed")), nullable=False),
     Column("failure_kind", Name(40)),
@@ -239,7 +239,7 @@ repetitions = Table(
     # A share of the graph's nodes, not of the time (`analysis.operators`).
     Column("delegated_node_share", Real(minimum=0, maximum=1)),
     Column("verdict", Name(10), nullable=False),
-    # Which figures of it count, by `counting.py`; computed with the totals of its job.
+    # Which of its figures count (`counting.py`); computed together with the totals of its job.
     Column("counts_latency", Boolean, nullable=False),
     Column("counts_start", Boolean, nullable=False),
     # The columns that identify a repetition across stores; two stages of a pipeline may share a job and an index.
@@ -312,7 +312,7 @@ job_metrics = Table(
     sqlite_with_rowid=False,
 )
 
-# Jobs with repetitions that are not in the totals above (`writing.py`); the other columns have no meaning any more.
+# Jobs with repetitions that are not in the totals above (`writing.py`); the other columns are no longer used.
 open_totals = Table(
     "open_totals",
     metadata,

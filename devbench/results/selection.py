@@ -1,4 +1,4 @@
-"""Which runs are meant: filters of queries, and texts of a command line that name runs, moments or ages."""
+"""Selects runs: filters of queries, and texts of a command line that name runs, moments or ages."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Selection:
         models: names.
         delegates: names.
         cases: texts (`cases.py`).
-        since, until: start of the run, with a zone; `until` is not within.
-        labels: all of which a run must have.
+        since, until: limits of the run's start, with a zone; `until` itself is excluded.
+        labels: a run must have all of them.
     """
 
     runs: Sequence[str] = ()
@@ -39,7 +39,7 @@ class Selection:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def of_runs(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions on the table of runs."""
+        """Return conditions on the table of runs."""
         runs, labels = schema.runs, schema.labels
         found: list[sa.ColumnElement[bool]] = []
         if self.runs:
@@ -54,11 +54,11 @@ class Selection:
         return found
 
     def of_jobs(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions on the tables of runs, jobs and cases."""
+        """Return conditions on the tables of runs, jobs and cases."""
         return [*self.of_runs(), *self.of_parts()]
 
     def of_parts(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions that select single jobs within runs."""
+        """Return conditions that select single jobs within runs."""
         columns: list[tuple[sa.ColumnElement[Any], Sequence[str]]] = [
             (schema.jobs.c.device_key, self.devices),
             (schema.cases.c.model, self.models),
@@ -68,17 +68,17 @@ class Selection:
         return [column.in_(_several(wanted)) for column, wanted in columns if wanted]
 
     def of_job_ids(self, job_id: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
-        """Conditions on a column with the numbers of jobs; empty if all are selected."""
+        """Return conditions on a column with the numbers of jobs; empty if all are selected."""
         return [job_id.in_(self.select_jobs(schema.jobs.c.id))] if self.of_jobs() else []
 
     def select_jobs(self, *columns: Any) -> sa.Select[Any]:
-        """Columns of the jobs, of their runs and of their cases."""
+        """Return a query of the jobs, joined with their runs and cases."""
         runs, jobs, cases = schema.runs, schema.jobs, schema.cases
         query = sa.select(*columns).select_from(jobs).join(runs, runs.c.run_id == jobs.c.run_id)
         return query.join(cases, cases.c.id == jobs.c.case_id).where(*self.of_jobs())
 
     def of_devices(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions on the table of devices."""
+        """Return conditions on the table of devices."""
         return [schema.devices.c.key.in_(_several(self.devices))] if self.devices else []
 
 
@@ -144,7 +144,7 @@ _HOURS = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24, "y": 365 * 24}
 
 
 def parse_age(text: str) -> timedelta:
-    """`90d`, `12w`, `6m` (of 30 days), `1y` (of 365), `36h`.
+    """Parse an age: `90d`, `12w`, `6m` (months of 30 days), `1y` (365 days), `36h`.
 
     Raises:
         InputError: it has another form.

@@ -1,4 +1,4 @@
-"""Sessions of pipelines as columns, next to those of jobs (`queries.py`); knows no other query.
+"""Reads sessions of pipelines as columns, like those of jobs (`queries.py`).
 
 A pipeline with one residency, number of steps and delegate is a case. The name of the pipeline is used as that of the
 model. The metrics are end-to-end latency and peak memory. The stages alone are jobs with separate cases.
@@ -35,13 +35,13 @@ _KB_PER_MB = 1024
 def pipeline_case(
     pipeline: str, residency: str, steps: int, *, guidance: bool, delegate: str, threads: int | None
 ) -> str:
-    """`mobile-sd · gpu · 4 threads · pipelined · 20 steps`, and `guidance` if there is any."""
+    """Return `mobile-sd · gpu · 4 threads · pipelined · 20 steps`, and `guidance` if it is used."""
     words = [residency, f"{steps} step{'' if steps == 1 else 's'}", *(["guidance"] if guidance else [])]
     return " · ".join([case_text(pipeline, delegate, threads, {}), *words])
 
 
 def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """One row per session, in the order of their runs; stages alone are left out.
+    """Return one row per session, in the order of their runs; stages measured alone are left out.
 
     `counts`: the latency and memory of the session count: it ended well, and is reliable or its case has no reliable
     one. `peak_memory_mb` is NaN if PSS was not measured: RSS counts what stages share once for each.
@@ -104,7 +104,7 @@ def _counting(columns: Columns, ended_well: Flags, reliable: Flags) -> Flags:
 
 
 def _keys(columns: Columns) -> list[tuple[int, ...]]:
-    """Run, device and case of each row, as codes."""
+    """Return the run, device and case of each row, as codes."""
     codes = (coded_of(columns, name).codes.tolist() for name in ("run_id", "device_key", "case"))
     return list(zip(*codes, strict=True))
 
@@ -123,7 +123,7 @@ def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
 def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
     """One row per stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
 
-    That is as of `analysis.pipeline.Timed`.
+    `taken_ms` is that of `analysis.pipeline.Timed`.
     """
     sessions = session_columns(connection, selection)
     stages = pipeline_stages
@@ -145,7 +145,7 @@ def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, 
 
 
 def of_sessions(sessions: Columns, metrics: Sequence[str], *, medians: bool) -> list[dict[str, Column]]:
-    """A part for each metric that sessions have: the values of those that count, or their median for each case."""
+    """Return a part for each metric of sessions: the values of those that count, or their median for each case."""
     parts = []
     counts, keys = array_of(sessions, "counts"), _keys(sessions)
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""SQLite files: opened with the available rights, checked before anything is read, their errors as text.
+"""Opens SQLite files with the available rights, checks them before anything is read, and explains errors.
 
 A file from elsewhere may hold more than rows: triggers, views in place of tables, computed columns, damaged pages. It
 is opened for reading only, with limits, and refused if its tables are not those of devbench. Knows no query.
@@ -38,18 +38,18 @@ def can_write(file: Path) -> bool:
 
 
 def connect_to_read(file: Path, *, limited: bool) -> sqlite3.Connection:
-    """Return a connection that writes nothing, also on media that cannot be written.
+    """Open a connection that writes nothing, also on media that cannot be written.
 
     Args:
         file: the database's file.
-        limited: it is from elsewhere: bound what a read may take.
+        limited: the file is from elsewhere, so the time and memory of a read are limited.
     """
     address = f"file:{quote(str(file))}"
     log = file.with_name(f"{file.name}-wal")
     if os.access(file.parent, os.W_OK):
         connection = _connect(f"{address}?mode=ro")
     elif not log.exists() or not log.stat().st_size:
-        # Without `immutable`, SQLite would make files in a folder that cannot be written.
+        # Without `immutable`, SQLite would try to create files in a folder that cannot be written.
         connection = _connect(f"{address}?mode=ro&immutable=1")
     else:
         connection = _copied(file, log)
@@ -81,7 +81,7 @@ def _copied(file: Path, log: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
-    """Settings of each connection."""
+    """Apply the settings of each connection."""
     # The driver's own transactions begin too late; those of `engine.py` begin with BEGIN.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
@@ -94,7 +94,7 @@ def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
 
 
 def _write_ahead(connection: Any) -> None:
-    """Keep changes in a log of their own (WAL); the switch to it does not wait for others by itself."""
+    """Switch to a write-ahead log (WAL). SQLite's switch does not wait for other processes, so it is tried again."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
@@ -124,7 +124,7 @@ def alien_parts(connection: sa.Connection, tables: Iterable[sa.Table]) -> str:
 
 
 def differing(known: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> str:
-    """Which table or column is missing or unknown, as text; otherwise empty."""
+    """Return as text which table or column is missing or unknown; empty if none is."""
     for name, columns in known.items():
         if name not in found:
             return f"it has no table {name}"
@@ -141,7 +141,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def explained(error: BaseException) -> tuple[str, str]:
-    """What is wrong and what to do, by the error of the driver; empty if its text is enough."""
+    """Return what is wrong and what to do for an error of the driver; empty if the error's own text is enough."""
     text = str(error)
     kinds = (
         (_FULL, "the disk is full", "make room, then run again"),

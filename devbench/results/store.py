@@ -1,4 +1,4 @@
-"""The results store: raw outputs first, then measurements, each repetition in one transaction; knows no device.
+"""The results store. For each repetition it writes the raw outputs first, then the measurements in one transaction.
 
 SQLite by default, one file in devbench's data folder; PostgreSQL by URL. One `Store` may be used by several threads,
 one store by several processes.
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OptionedRun:
-    """The list entry of a run; `host` is the machine that made it."""
+    """A run with the value of a requested option; `host` is the machine that made it."""
 
     run_id: str
     started_utc: datetime
@@ -42,7 +42,7 @@ class OptionedRun:
 def _transaction(
     begin: Callable[[Database], AbstractContextManager[sa.Connection]], work: Callable[Concatenate[sa.Connection, P], T]
 ) -> Callable[Concatenate[Store, P], T]:
-    """A method that does the work in one transaction: all or nothing is stored, and what is read is of one moment."""
+    """Return a method that does the work in one transaction: everything is stored or nothing; reads see one moment."""
 
     @wraps(work)
     def method(store: Store, /, *args: P.args, **options: P.kwargs) -> T:
@@ -58,8 +58,8 @@ class Store(AbstractContextManager["Store"]):
     Args:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
         artifacts: folder of the raw outputs; `None` means `artifacts` next to an SQLite file, else in the data folder.
-        create: make an SQLite file that is not there.
-        foreign: it is from elsewhere: read-only, and with limits.
+        create: make an SQLite file if it is missing.
+        foreign: the file is from elsewhere, so it is opened read-only and with limits.
 
     Raises:
         InputError: the URL is invalid, or the file does not exist and is not to be made.
@@ -103,7 +103,7 @@ class Store(AbstractContextManager["Store"]):
             connection.execute(schema.runs.delete().where(schema.runs.c.run_id == run_id))
 
     def reopen_run(self, run_id: str) -> None:
-        """The run is running again: it has no end until `finish_run`. Half-written raw outputs are removed."""
+        """Mark a run as running again, without an end until `finish_run`, and remove incomplete raw outputs."""
         end = {"status": "running", "end_reason": "", "finished_utc": None}
         with self.database.writing() as connection:
             connection.execute(schema.runs.update().where(schema.runs.c.run_id == run_id).values(**end))
@@ -120,7 +120,7 @@ class Store(AbstractContextManager["Store"]):
             connection.execute(schema.runs.update().where(where).values(options=changed))
 
     def prune(self, older_than: timedelta, now: datetime, *, dry_run: bool = False) -> Pruned:
-        """Remove the raw outputs of runs that started longer ago than that; the database does not change.
+        """Remove the raw outputs of runs that started longer ago than `older_than`; the database does not change.
 
         Raises:
             EnvironmentProblem: a file cannot be removed.
@@ -149,11 +149,11 @@ class Store(AbstractContextManager["Store"]):
         return replace(pruned, runs=tuple(found))
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
-        """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.
+        """Store the end of a run. `end_reason`: why it ended, in one line; empty if everything was done.
 
         Raises:
-            StoreProblem: it cannot be stored, even with the room that was kept for it. The next process that opens
-                the store tries again.
+            StoreProblem: it cannot be stored, even with the reserved disk space. The next process that opens the store
+                tries again.
         """
         root, reason = self.artifacts.root, clean(end_reason, _MAX_REASON)
         try:
@@ -195,7 +195,7 @@ class Store(AbstractContextManager["Store"]):
                 writing.complete(connection)
 
     def identify(self, key: str, hardware_serial: str) -> tuple[str, list[str]]:
-        """The key of the history to which a device belongs, and keys of other devices with its factory serial."""
+        """Return the key of the history of a device, and the keys of other devices with its factory serial number."""
         from devbench.results import histories
 
         with self.database.reading() as connection:

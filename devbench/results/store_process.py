@@ -1,6 +1,6 @@
-"""A results store in a process of its own, which imports what the database needs while a run is planned.
+"""Runs a results store in a second process, which imports the database's modules while a run is planned.
 
-Importing that takes as long as the rest of a short run. The two processes exchange pickled calls and answers over
+These imports take as long as the rest of a short run. The two processes exchange pickled calls and answers over
 pipes. The store's process ends with the pipe: if the run is killed, it completes its transaction and ends.
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class StoreProcess:
-    """For `with StoreProcess(url) as store`: a store like `Store(url)`, opened at its first use; for several threads.
+    """A store with the methods of `Store(url)`, for use as a context and by several threads; opened at its first use.
 
-    A store on a server is opened at once: so an error in its address is shown before a device is used.
+    A store on a server is opened at once, so an error in its address is shown before a device is used.
     """
 
     def __init__(self, url: str | None) -> None:
         self._url = url or os.environ.get("DEVBENCH_STORE")
-        # One call after another, each complete, even if Ctrl-C ends the waiting for it.
+        # The lock allows one call at a time. A call is completed even if Ctrl-C ends the waiting for it.
         self._calls = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Store:

@@ -1,4 +1,4 @@
-"""The other end of `store_process.py`: starts the process of a results store, and answers calls in it.
+"""Starts the second process of a results store (`store_process.py`), and answers calls in that process.
 
 This file imports almost nothing, so that the process can be started first.
 """

@@ -1,4 +1,4 @@
-"""A stored run as records again, and runs as a list; knows nothing of writing.
+"""Reads a stored run as records, and lists runs; does not write.
 
 Numbers over many runs are in `history.py`; this reads whole runs, with all outputs of their processes.
 """
@@ -35,9 +35,9 @@ from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
 from devbench.text import near
 
 _MIN_PREFIX = 4
-# Runs that a mistyped name is compared with.
+# The number of runs with which a mistyped name is compared.
 _MAX_SUGGESTED = 1000
-# The expected time of a process is the median of this many others.
+# The expected time of a process is the median of up to this many earlier ones.
 _TYPICAL = 100
 _TUPLES = ("argv", "outputs", "verdict_reasons")
 
@@ -70,7 +70,7 @@ class RunSummary:
 def labels_of(
     connection: sa.Connection, run_ids: Sequence[str] | sa.Select[Any] | None = None
 ) -> dict[str, dict[str, str]]:
-    """Return the labels of runs (of all where `None`), by run."""
+    """Return the labels of runs by run; `None` means all runs."""
     table = schema.labels
     query = sa.select(table.c.run_id, table.c.key, table.c.value).order_by(table.c.run_id, table.c.key)
     if run_ids is not None:
@@ -156,7 +156,7 @@ def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 def run_view(connection: sa.Connection, name: str = LATEST) -> RunView:
-    """Return a run by what `find_run` takes, with everything that was measured in it.
+    """Return a run with everything that was measured in it; `name` is as for `find_run`.
 
     Raises:
         InputError: as `find_run`.

@@ -1,8 +1,8 @@
-"""Records into rows, and the stored totals of jobs; within a transaction of the caller.
+"""Writes records as rows and computes the stored totals of jobs, within a transaction of the caller.
 
-Totals are which repetitions count, metrics, and time by type of operator. An import and a merge compute them in their
-own transaction. A run only notes which of its jobs have new repetitions, since each computation reads all repetitions
-of a job: the totals are computed at the end of the run, or before a history is read.
+The totals of a job are the repetitions that count, the metrics, and the time by type of operator. An import and a merge
+compute them in their own transaction. A run only notes which of its jobs have new repetitions, since each computation
+reads all repetitions of a job: the totals are computed at the end of the run, or before a history is read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUMBERS = tuple(field.name for field in fields(RepetitionRecord) if field.name n
 
 
 def insert_run(connection: sa.Connection, run: RunRecord) -> None:
-    """A run that begins; its status is `running`."""
+    """Insert a run that begins; its status is `running`."""
     values = {field.name: getattr(run, field.name) for field in fields(RunRecord) if field.name != "labels"}
     values["options"] = dict(run.options)
     connection.execute(schema.runs.insert().values(status="running", end_reason="", **values))
@@ -60,7 +60,7 @@ def insert_part(connection: sa.Connection, view: RunView) -> None:
 
 
 def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Notice]) -> None:
-    """Notices of a run, each once."""
+    """Insert the notices of a run, each once."""
     rows = [{**asdict(notice), "run_id": run_id, "id": _notice_id(notice)} for notice in notices]
     for row in rows:
         row |= {"effect": row["effect"].value, "kind": row["kind"].value}
@@ -69,12 +69,12 @@ def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Not
 
 
 def _notice_id(notice: Notice) -> int:
-    """Return the number under which a run has a notice: made of its content."""
+    """Return the number of a run's notice, which is computed from its content."""
     return content_id(notice.kind.value, notice.subject, notice.text, notice.device_key, notice.job_number)
 
 
 def insert_job(connection: sa.Connection, job: JobRecord) -> int:
-    """Return a job, and its device, model, binary and case if they are new; returns its number in the table."""
+    """Insert a job, and its device, model, binary and case if they are new; return its number in the table."""
     options_id = _document(connection, job.options)
     device = {name: value for name, value in asdict(job.device).items() if name != "facts"}
     device |= {"run_id": job.run_id, "facts_id": _document(connection, job.device.facts)}
@@ -123,7 +123,7 @@ def _inserted(connection: sa.Connection, table: sa.Table, values: Mapping[str, A
 
 
 def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -> None:
-    """A repetition with its operators; the totals of its job are computed later."""
+    """Insert a repetition with its operators; the totals of its job are computed later."""
     jobs = schema.jobs
     query = sa.select(jobs.c.id).where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
     job_id = connection.execute(query).scalar_one()
@@ -260,7 +260,7 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
 
 
 def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, float]]:
-    """Number, time and share by type and place; names that are equal up to the length of the column are one type."""
+    """Return number, time and share by type and place; names that are equal up to the column's length are one type."""
     found: dict[tuple[str, str], tuple[int, float, float]] = {}
     for one in times:
         key = (one.type[: schema.LONGEST_TYPE], one.place)
@@ -270,7 +270,7 @@ def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, 
 
 
 def _profilers(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, tuple[str, str, Any]]:
-    """Delegate, tool and options of jobs, which decide where the operators of a profile ran."""
+    """Return the delegate, tool and options of jobs, which decide where the operators of a profile ran."""
     jobs, cases, binaries, documents = schema.jobs, schema.cases, schema.binaries, schema.documents
     query = (
         sa.select(jobs.c.id, cases.c.delegate, binaries.c.tool, documents.c.body)
