@@ -1,7 +1,8 @@
-"""The colours of pages and charts by the names of their tokens, on light and on dark paper; knows nothing else.
+"""The colours of pages and charts by the names of their tokens, for the light and the dark theme.
 
-Text has a contrast of at least 4.5 to 1. A colour always has a meaning: worse and better are orange and blue, which
-readers with any kind of colour vision can tell apart; d are delegates, f families of operators, s parts of a sum.
+Text has a contrast of at least 4.5 to 1. Each colour has a meaning: worse is orange and better is blue, which people
+with any kind of colour vision can tell apart. Tokens with d are for delegates, with f for families of operators, with s
+for parts of a sum.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes what is shown of a run into a folder: page, Markdown, CSV, JSON and charts; knows no store."""
+"""Writes the report of a run into a folder: page, Markdown, CSV, JSON and charts; knows no store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from devbench.sections.time_charts import pipeline_charts
 
 FileForm = Literal["html", "md", "csv", "json", "png", "svg", "pdf"]
 FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
-# Writes the record of a run to a file.
+# A function that writes the record of a run to a file.
 WriteRecord = Callable[[Path], None]
 
 
@@ -31,12 +31,12 @@ def write_files(
     read_raw: ReadRaw,
     records: dict[str, WriteRecord] | None = None,
 ) -> tuple[Path, ...]:
-    """Write `report.html`, `report.md` and so on; gives the paths, those of charts last.
+    """Write `report.html`, `report.md` and so on; return the paths, those of charts last.
 
     Args:
         subject: a run; if it measured pipelines, `pipeline.html` and `pipeline.json` are written with a page, too.
-        read_raw: gives the raw outputs for the page.
-        records: what writes the run's record as "csv" and "json".
+        read_raw: returns the raw output at a path of the store, for the page.
+        records: the functions that write the run's record as "csv" and "json".
 
     Raises:
         EnvironmentProblem: the folder cannot be written to.
@@ -66,7 +66,7 @@ def write_files(
 
 
 def write_pipelines(subject: RunSubject, folder: Path) -> Path:
-    """Write `pipeline.html`, `pipeline.json` and the charts of pipelines as PNG; gives the page's path."""
+    """Write `pipeline.html`, `pipeline.json` and the charts of pipelines as PNG; return the page's path."""
     assert subject.pipelines is not None
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)

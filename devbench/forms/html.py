@@ -1,7 +1,7 @@
-"""Spells a document as one self-contained HTML page: no network, light and dark; knows no subject.
+"""Renders a document as one self-contained HTML page, with a light and a dark theme; knows no subject.
 
-The templates escape every text. The details of jobs and their raw outputs are packed within a budget; the store is only
-a function that gives the raw output at a path.
+The templates escape every text. The details of jobs and their raw outputs are compressed, up to a limit. The store is
+only a function that returns the raw output at a path.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def html(
 
     Args:
         document: made for "html".
-        read_raw: gives the raw output at a path of the store; one that is gone is left out, with a remark.
+        read_raw: returns the raw output at a path of the store; a missing one is left out, with a remark.
         virtual_note: the note about virtual devices.
         links: to other pages, if a server shows them.
-        forms: whether the page may send forms to where it came from.
-        template: a page with more than the document, which takes the other values.
+        forms: whether the page may send forms to its own server.
+        template: the template of a page that contains more than the document; it gets the further values.
     """
     frame = Frame(document.headline or document.title, document.sections, tuple(links), virtual_note, forms)
     details = partial(job_details, read_raw=read_raw)
@@ -52,11 +52,11 @@ ReadRaw = Callable[[str], bytes | None]
 # If there are more jobs than this, they are compressed in groups of this size and shown one at a time.
 MOST_OPEN = 60
 CHUNK = 25
-# A page must open at once: raw outputs beyond this (as packed) stay in the store, and the page says where.
+# A page must open quickly. Raw outputs beyond this compressed size stay in the store, and the page says where.
 _MOST_RAW_BYTES = 4_000_000
 _MOST_RAW_EACH = 60_000
 # Control characters and characters that change the direction of text, except line ends and tabs. They are shown as
-# signs, so that a raw output cannot change what the page looks like.
+# signs, so a raw output cannot change the look of the page.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -117,7 +117,7 @@ def _raw(folds: Sequence[Fold], read_raw: ReadRaw) -> tuple[dict[int, str], int]
 
 
 def _text(path: str, read_raw: ReadRaw) -> str | None:
-    """Return a raw output as it may be shown; `None` if it is gone."""
+    """Return a raw output without harmful characters; `None` if it is missing."""
     data = read_raw(path)
     if data is None:
         return None
@@ -129,7 +129,7 @@ def _text(path: str, read_raw: ReadRaw) -> str | None:
 
 
 def visible(text: str) -> str:
-    """`text` with its control and direction characters as signs: `␛[31m`, `⟨U+202E⟩`."""
+    """Return `text` with visible signs for control and direction characters: `␛[31m`, `⟨U+202E⟩`."""
 
     def sign(match: re.Match[str]) -> str:
         code = ord(match[0])

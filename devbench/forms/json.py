@@ -1,4 +1,4 @@
-"""Spells a document as JSON for other programs; knows no subject."""
+"""Renders a document as JSON for other programs; knows no subject."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from devbench.sections.tables import Table
 
 
 def json_ready(document: Document) -> dict[str, Any]:
-    """Return the document's data, and the sections that it does not cover by their keys."""
+    """Return the document's data, and by their keys the sections that the data do not cover."""
     return {**document.data, **{section.key: _section(section) for section in document.sections}}
 
 
 def json_text(document: Document, indent: int = 1) -> str:
-    """`json_ready` as text that ends with its line."""
+    """Return `json_ready` as text with a newline at the end."""
     return json.dumps(json_ready(document), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _section(section: Section) -> dict[str, Any]:
-    """Return the tables by their keys, as rows by the titles of their columns; facts by name; the texts of lines."""
+    """Return a section: tables by their keys, with rows by column titles; facts by name; the texts of lines."""
     found: dict[str, Any] = {}
     lines: list[str] = []
     for part in section.parts:

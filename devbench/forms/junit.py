@@ -1,4 +1,4 @@
-"""Spells the cases of a document as JUnit XML, which every CI shows; knows no subject.
+"""Renders the cases of a document as JUnit XML, which every CI shows; knows no subject.
 
 The form is that of Jenkins' schema (junit-10.xsd, which Gradle, GitLab and GitHub's viewers read too). XML cannot
 contain most control characters, not even escaped; text from a device may contain any.
@@ -19,7 +19,10 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def junit(document: Document) -> str:
-    """The XML; facts at the document's head are properties, its notices and other sections the suite's output."""
+    """Return the XML.
+
+    Facts at the document's head are properties; notices and other sections are the suite's output.
+    """
     cases = [part for section in document.sections for part in section.parts if isinstance(part, CheckedJob)]
     faults = [fault.tag for case in cases for fault in case.faults[:1]]
     counts = {"tests": str(len(cases)), "failures": str(faults.count("failure")), "errors": str(faults.count("error"))}

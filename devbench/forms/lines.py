@@ -1,4 +1,4 @@
-"""Plain lines of a document, for the short forms: message, summary, JUnit; knows no subject."""
+"""Makes plain lines of a document for the short forms: message, summary, JUnit; knows no subject."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_TEXT = 2000
 
 
 def notice_texts(document: Document) -> list[str]:
-    """One line each, with `!` if it limits a verdict or a winner and `i` for information."""
+    """Return each notice as a line that begins with `!` if it limits a verdict or a winner, and with `i` otherwise."""
     return [f"{'i' if one.kind == 'information' else '!'} {spelt(one, _clean)}" for one in notices(document)]
 
 
@@ -27,13 +27,13 @@ def counted(document: Document) -> list[str]:
 
 
 def shortened(texts: Sequence[str], most: int, what: str) -> list[str]:
-    """Return the first texts, and how many more there are."""
+    """Return the first texts, and a line with the number of the others."""
     more = len(texts) - most
     return [*texts[:most], *([f"{more} more {what}"] if more > 0 else [])]
 
 
 def listed(document: Document) -> Iterator[tuple[str, tuple[Line, ...]]]:
-    """The lines of each section, with its title; facts and rows of tables are lines, too."""
+    """Yield the title and the lines of each section; facts and rows of tables become lines, too."""
     for section in document.sections:
         found: list[Line] = []
         for part in section.parts:

@@ -1,4 +1,4 @@
-"""Spells a document as Markdown, for a pull request or a chat; knows no subject. Text from outside is made inert."""
+"""Renders a document as Markdown, for a pull request or a chat; knows no subject. Text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _FIGURE = re.compile(r"[+−]?[\d.,]+ ?[%×\w]{0,6}( to [+−]?[\d.,]+ ?%?)?")
 
 
 def markdown(document: Document) -> str:
-    """Return the document, its headline as the title."""
+    """Return the document with its headline as the title."""
     return spelt([f"# {_text(document.headline or document.title)}"], _document(document))
 
 
 def spelt(lines: list[str], added: Iterable[str]) -> str:
-    """Return the lines with blank ones where Markdown needs them."""
+    """Return the lines, with blank lines in between where Markdown needs them."""
     for line in added:
-        # Items of a list and rows of a table stand together; all else has a blank line before it.
+        # Items of a list and rows of a table have no blank line between them; everything else has one before it.
         if not (_sort(line) and _sort(line) == _sort(lines[-1])):
             lines.append("")
         lines.append(line)
@@ -54,7 +54,7 @@ def _document(document: Document) -> Iterator[str]:
 
 
 def section_of(section: Section, level: int = 2) -> Iterator[str]:
-    """A section under its title."""
+    """Yield the lines of a section with its title."""
     if section.title:
         yield f"{'#' * level} {_text(section.title)}"
     yield from parts_of(section.parts)

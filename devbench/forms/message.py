@@ -1,4 +1,4 @@
-"""Spells a document as a message for a chat; knows no subject. Texts are made inert."""
+"""Renders a document as a message for a chat; knows no subject. Texts are escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devbench.text import for_chat
 _MAX_ROWS = 5
 _MAX_TEXT = 300
 _SIGNS = {"bad": "❌", "warn": "⚠️", "good": "✅"}
-# An address that can be a link without any escaping.
+# The form of an address that can be a link without escaping.
 _ADDRESS = re.compile(r"https?://[^\s<>|]+")
 
 
@@ -21,7 +21,7 @@ def message(document: Document, where: str = "") -> str:
 
     Args:
         document: made for "message".
-        where: the address of the report; a local path is not made a link, since others cannot open it.
+        where: the address of the report; a local path does not become a link, since others cannot open it.
     """
     found = [f"{_SIGNS[document.kind]} *{_text(document.headline)}*"]
     found += map(_text, counted(document))

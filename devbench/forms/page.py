@@ -1,7 +1,8 @@
-"""What every page of devbench shares: its frame, style and script, its policy, packed charts; knows no run.
+"""The parts that all pages share: frame, style, script, security policy, compressed charts; knows no run.
 
-A page is one file without a network. Its only script and style are `templates/page.js` and `templates/style.css`, which
-its Content-Security-Policy names by their hashes: nothing else runs, whatever text a model or a device brings.
+A page is one file and uses no network. Its only script and style are `templates/page.js` and `templates/style.css`,
+which its Content-Security-Policy names by their hashes: a browser runs nothing else, whatever text a model or a device
+contains.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _TEMPLATES = Path(__file__).with_name("templates")
 # With more values than this, only the text filter is offered.
 _MOST_CHOICES = 200
 _MOST_TEXT = 400
-# Small bars of a cell; more delegates are in the charts below.
+# The largest number of small bars in a cell; further delegates are in the charts below.
 _MAX_BARS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a page leads."""
+    """A link of a page."""
 
     href: str
     text: str
@@ -45,12 +46,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the frame of a page needs.
+    """The values for the frame of a page.
 
     Attributes:
-        links: to other pages, where a server shows them.
+        links: links to other pages, if a server shows them.
         forms: whether the page may send forms to where it came from.
-        drawn: the charts of the page so far, those in folds, too.
+        drawn: the charts of the page so far, also those in folded parts.
     """
 
     title: str
@@ -74,11 +75,14 @@ class Frame:
 
     @property
     def charts(self) -> ChartAssets | None:
-        """What draws the charts, for the end of the page; `None` without any."""
+        """Return the script and the style of charts for the end of the page; `None` if there are no charts."""
         return chart_assets() if self.drawn else None
 
     def draw(self, part: Charts) -> Markup:
-        """Charts of one kind; the first is a picture, too, but not in a server's pages, since drawing takes long."""
+        """Return charts of one kind.
+
+        The first one is also a picture, except in a server's pages, since drawing takes long.
+        """
         self.drawn.append(part)
         pictured = not self.links and len(self.drawn) <= MAX_PICTURES
         return _trusted(charts_html(part, pictured=pictured))
@@ -104,7 +108,7 @@ def _sha256(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _assets() -> tuple[str, str, str, str]:
-    """Return the style and the script as they are in the page, the script of charts and their library."""
+    """Return the page's style and script, the script of charts, and the charts' library."""
     charts = chart_assets()
     colours = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in TOKENS.items())
     style = (_TEMPLATES / "style.css").read_text("utf-8").replace("{{ theme_colours }}\n", colours)
@@ -119,7 +123,7 @@ def _trusted(text: str) -> Markup:
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Jinja for the templates of this package: everything is escaped, an undefined name is an error."""
+    """Return the Jinja environment of this package: texts are escaped, an undefined name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -147,7 +151,7 @@ def render(template: str, frame: Frame, **values: Any) -> str:
 
 
 def mini_bars(bars: Sequence[tuple[str, float | None, str]]) -> Markup:
-    """The delegates of a cell of a matrix as small bars; sizes are attributes, since a style would not be allowed."""
+    """Return the delegates of a matrix's cell as small bars. Sizes are attributes, since styles are not allowed."""
     parts = []
     for number, (name, share, mark) in enumerate(bars[:_MAX_BARS]):
         y = 11 * number
@@ -164,12 +168,12 @@ def mini_bars(bars: Sequence[tuple[str, float | None, str]]) -> Markup:
 
 @lru_cache(maxsize=20_000)
 def shown(text: str) -> str:
-    """Return a cell's text as a page has it: harmless, on one line."""
+    """Return a cell's text for a page: harmless, on one line."""
     return clean(text, _MOST_TEXT)
 
 
 def cells(row: Sequence[Cell], kinds: Sequence[str], packed: str) -> Markup:
-    """A row of a table, its texts escaped; `kinds` are the classes of its columns. No macro: there are very many."""
+    """Return a row of a table as HTML; `kinds` are the columns' classes. A template would be too slow for many rows."""
     return _trusted(f"<tr>{''.join(_cell(cell, kind, packed) for cell, kind in zip(row, kinds, strict=True))}</tr>")
 
 
@@ -195,7 +199,7 @@ def packed_rows(table: Table) -> str:
 
 
 def choices(table: Table) -> Mapping[int, list[str]]:
-    """By the number of the column, the values that may be chosen."""
+    """Return the values of the filters by the number of the column."""
     found = {}
     for number, column in enumerate(table.columns):
         if column.choose:
@@ -206,7 +210,7 @@ def choices(table: Table) -> Mapping[int, list[str]]:
 
 
 def _short(cell: Cell) -> Any:
-    """`text`, or `[text, sort, kind, link]` without the empty ones at its end."""
+    """Return `text`, or `[text, sort, kind, link]` without empty values at the end."""
     sort = None if cell.sort is None else float(f"{cell.sort:.6g}")
     parts: list[Any] = [shown(cell.text), sort, cell.kind, cell.link]
     while len(parts) > 1 and parts[-1] in (None, ""):

@@ -1,4 +1,4 @@
-"""Charts in a page: figures, their data for the script, and the library that draws them; knows no subject.
+"""Puts charts into a page: figures, data for the script, and the library that draws them; knows no subject.
 
 The library is Apache ECharts (`echarts/`, built by `tools/echarts/`). A page carries it compressed; `charts.js` puts it
 into a script whose hash is in the page's policy. Without scripts, the first charts of a page are pictures.
@@ -20,13 +20,13 @@ from devbench.sections.document import Charts
 from devbench.text import clean
 
 _FOLDER = Path(__file__).parent
-# A page has data of this many charts of a kind, and this many pictures.
+# The largest number of charts of a kind in a page, and of pictures.
 _MAX_CHARTS, MAX_PICTURES = 240, 3
 
 
 @dataclass(frozen=True, slots=True)
 class ChartAssets:
-    """What a page with charts needs: its style and script; the library as text and as the page carries it."""
+    """The assets of a page with charts: style and script, and the library as text and compressed."""
 
     style: str
     script: str
@@ -44,7 +44,10 @@ def chart_assets() -> ChartAssets:
 
 
 def charts_html(part: Charts, *, pictured: bool = False) -> str:
-    """The charts of one kind: figures of the first ones, data of all; `pictured`: the first is a picture, too."""
+    """Return the charts of one kind:
+
+    figures of the first ones, data of all. `pictured`: also a picture of the first.
+    """
     charts = part.charts[:_MAX_CHARTS]
     figures = "\n".join(
         _figure(chart, number, pictured and not number) for number, chart in enumerate(charts[: part.first])
@@ -88,5 +91,5 @@ def _data(charts: Iterable[Chart]) -> str:
 
 
 def pack(text: str) -> str:
-    """Return a text, compressed (gzip) and in letters (base64), as `unpack` of the page's scripts reads it."""
+    """Compress a text (gzip) and encode it (base64); `unpack` in the page's scripts reads it."""
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")

@@ -1,4 +1,4 @@
-"""Spells a document as a short Markdown summary, for the page of a CI; knows no subject. Texts are made inert."""
+"""Renders a document as a short Markdown summary, for the page of a CI; knows no subject. Texts are escaped."""
 
 from __future__ import annotations
 

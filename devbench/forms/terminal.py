@@ -1,4 +1,4 @@
-"""Spells a document for a terminal, readable from 60 columns on; knows no subject."""
+"""Renders a document for a terminal of at least 60 columns; knows no subject."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MIN_WIDTH = 60
 # Columns of text may become this narrow before others are hidden.
 _FOLDED = 16
 _GAP = "  "
-# A blank line, unless there is one.
+# A blank line, unless the line before is blank.
 _BLANK = ""
 
 Output = Iterator[RenderableType]
@@ -43,7 +43,7 @@ def print_document(document: Document, console: Console) -> None:
 
 
 def terminal_text(document: Document, width: int = 100) -> str:
-    """As `print_document`, for a file."""
+    """Return the text of `print_document`, for a file."""
     file = io.StringIO()
     print_document(document, Console(file=file, width=width, highlight=False))
     return file.getvalue()
@@ -147,7 +147,7 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
 
 
 def _pairs(table: Table, cells: Mapping[int, Sequence[str]]) -> Output:
-    """Return the first cell of each row on a line, below it each other cell with the title of its column."""
+    """Return the first cell of each row on a line, and each other cell below it with its column's title."""
     for number, first in enumerate(cells[0]):
         yield f"[bold]{first}[/bold]"
         for k in range(1, len(cells)):

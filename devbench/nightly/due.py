@@ -1,4 +1,4 @@
-"""What is due: a new run, a run to resume, or nothing. Pure functions over the earlier nights in the store.
+"""Decides what is due: a new run, a run to resume, or nothing. Pure functions over the earlier nights in the store.
 
 The state of a night is stored with its run, as the run's option `nightly`; it is stored nowhere else.
 """
@@ -53,14 +53,17 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What to do. `night` is the night to resume, `None` for a new one. If `names` is empty, nothing is measured."""
+    """The work that is due.
+
+    `night` is the night to resume, `None` for a new one. If `names` is empty, nothing is measured.
+    """
 
     night: Night | None
     names: tuple[str, ...]
 
     @property
     def to_report(self) -> bool:
-        """Whether there is anything to report: a measurement, or a night that did not come to its report."""
+        """Whether there is anything to report: a measurement, or a night whose report was not finished."""
         return bool(self.names) or (self.night is not None and not self.night.reported)
 
 
@@ -87,7 +90,7 @@ def nights_of(runs: Iterable[OptionedRun], suite: str) -> list[Night]:
 def decide(
     nights: Sequence[Night], present: Sequence[str], *, plan: str, period: Period, now: datetime, force: bool
 ) -> Due:
-    """What is due on the connected devices.
+    """Decide what is due on the connected devices.
 
     Args:
         nights: the nights of this suite and this machine, the newest first.
@@ -151,7 +154,7 @@ _READ: tuple[tuple[str, Callable[[str], Any]], ...] = (
 
 
 def night_settings(suite: Suite, given: NightlyOptions | None = None, typed: Collection[str] = ()) -> NightlyOptions:
-    """How the suite's nightly is done.
+    """Return the settings of the suite's nightly.
 
     Args:
         suite: its values count for more than defaults.

@@ -83,7 +83,7 @@ class Screen:
 
 @contextmanager
 def only_nightly(wait_s: float) -> Iterator[None]:
-    """Be the only nightly of this machine's user: two at once would disturb each other's measurements.
+    """Hold the lock of this user's nightly on this machine: two at once would disturb each other's measurements.
 
     Raises:
         Held: another one is running, also after `wait_s` seconds.
@@ -141,7 +141,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
 def _measure(
     asked: Asked, store: Store, due: Due, nights: Sequence[Night], screen: Screen
 ) -> tuple[Night, dict[str, DevbenchError]]:
-    """Measure the rest; returns the night afterwards, and the devices that are still incomplete."""
+    """Measure what is due; return the night afterwards, and the devices that are still incomplete."""
     now = datetime.now(timezone.utc)
     night = due.night
     if night is None:

@@ -264,7 +264,10 @@ class Flag(Kept):
 
 
 def type_of(column: Column[Any]) -> Kept:
-    """Return the type of a column; the type of keys that refer to rows accepts any whole number."""
+    """Return the type of a column.
+
+    Plain integer columns, such as ids of rows, accept any whole number of their size.
+    """
     if isinstance(column.type, Kept):
         return column.type
     if isinstance(column.type, Boolean):

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OptionedRun:
-    """A run with the value of a requested option; `host` is the machine that made it."""
+    """A run with its options; `host` is the machine that made it."""
 
     run_id: str
     started_utc: datetime

@@ -1,4 +1,4 @@
-"""What is shown of an ablation: what each lever does to a pipeline on a device; knows no form."""
+"""Makes the document of an ablation: the effect of each lever on a pipeline on a device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devbench.sections.tables import Cell, Column, Form, Table, table
 from devbench.sections.waterfall import Step, waterfall
 
 FORMAT = 3
-# Largest error, as a share of the largest value; delegates that compute in fp16 stay below it.
+# The largest accepted error, as a share of the largest value; delegates that compute in fp16 stay below it.
 _MAX_ERROR = 0.02
 _EXPLANATION = (
     "Each row has all levers above it, and is measured as one session of the whole pipeline. error: outputs after the "
@@ -84,7 +84,7 @@ def _on_device(row: AblationRow) -> Cell:
 
 
 def published_table(rows: tuple[PublishedFigure, ...] = ()) -> Table:
-    """Published figures with their exact sources, in the order of their file."""
+    """Return a table of published figures with their exact sources, in the order of their file."""
     columns: tuple[Column[PublishedFigure], ...] = (
         Column("who", lambda one: one.who + (f", {one.year}" if one.year else "")),
         Column("model", lambda one: f"{one.model}, {one.precision}", hidden=3),
@@ -124,7 +124,7 @@ def _data(found: Ablation) -> dict[str, Any]:
 
 
 def ablation_charts(found: Ablation) -> tuple[RowChart, RowChart]:
-    """What each lever brings: end-to-end latency, and peak memory."""
+    """Return the charts of each lever's effect on end-to-end latency and on peak memory."""
 
     def chart(name: str, what: str, unit: str, values: list[float | None], texts: list[str]) -> RowChart:
         changes = [

@@ -1,4 +1,4 @@
-"""The answer of a run, once for every form: the sentence that it opens with, and the table of best delegates."""
+"""Makes the answer of a run, the same for all forms of output: the first sentence, and the table of best delegates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_WINNER = "no winner yet"
 
 
 def short_titles(titles: Collection[str]) -> dict[str, str]:
-    """Each title without the serial in brackets at its end, unless two devices would then have the same title."""
+    """Remove the serial in brackets from the end of each title, unless two devices would then have the same title."""
     short = {title: title.partition(" (")[0] or title for title in titles}
     known = list(short.values())
     return {title: name if known.count(name) == 1 else title for title, name in short.items()}
@@ -52,7 +52,7 @@ def answer(choices: Sequence[Choice]) -> str:
 
 
 def head(one: Choice) -> str:
-    """Return the winner, or in two words that there is none."""
+    """Return the winner, or a short text that there is none."""
     return one.winner.title if one.winner else _HEADS.get(one.reason, _NO_WINNER)
 
 
@@ -63,7 +63,7 @@ def _result(one: Choice) -> list[str]:
 
 
 def _why(one: Choice) -> list[str]:
-    """How much better the winner is, or why there is none."""
+    """Return how much better the winner is, or why there is none."""
     if one.ratio is not None and one.rival is not None:
         return [f"{ratio_words(*one.ratio)} times as fast as {one.rival.title}"]
     first, rival = one.best, one.rival
@@ -89,7 +89,7 @@ def _timed(job: JobReport) -> str:
 
 
 def ratio_words(ratio: float, half: float) -> str:
-    """`1.26 ± 0.02`, `1.6 ± 0.1`, `23 ± 2`: with the decimals that the width of the interval justifies."""
+    """Return `1.26 ± 0.02`, `1.6 ± 0.1`, `23 ± 2`: the width of the interval determines the decimals."""
     decimals = 0 if half >= 1 or ratio >= 100 else 1 if half >= 0.1 or ratio >= 10 else 2
     between = f" ± {half:.{decimals}f}" if round(half, decimals) else ""
     return f"{ratio:.{decimals}f}{between}"
@@ -124,7 +124,7 @@ def _short(one: Choice) -> str:
 
 
 def matrix(choices: Sequence[Choice], forms: frozenset[str] = EVERY_FORM) -> Table:
-    """Device × model → best delegate; more than four models are rows, and the devices columns."""
+    """Return the best delegates by device and model; more than four models are rows, with devices as columns."""
     titles = short_titles(dict.fromkeys(one.device.title for one in choices))
     models = list(dict.fromkeys(one.model for one in choices))
     across = len(models) > max(_MAX_COLUMNS, len(titles))
@@ -162,7 +162,7 @@ def processes_words(report: ReportData) -> str:
 
 
 def latency_table(choices: Sequence[Choice]) -> Table:
-    """Device and model down, delegates across, in ms with half the interval."""
+    """Return a table of latencies in ms with half the interval: rows are devices and models, columns delegates."""
     names = list(dict.fromkeys(job.title for one in choices for job in one.jobs))
 
     def column(name: str) -> Column[Choice]:
@@ -187,7 +187,7 @@ def latency_table(choices: Sequence[Choice]) -> Table:
 
 
 def page_matrix(choices: Sequence[Choice]) -> Matrix:
-    """As `matrix`, with more about each pair, and its delegates as small bars."""
+    """Return `matrix` for a page, with more lines for each pair, and its delegates as small bars."""
     titles = short_titles(dict.fromkeys(one.device.title for one in choices))
     devices = {one.device.title: one.device for one in choices}
     models = list(dict.fromkeys(one.model for one in choices))

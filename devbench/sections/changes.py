@@ -1,4 +1,4 @@
-"""What is shown of the changes over a history, or in a column of a file, and in which order; knows no form."""
+"""Makes the document of the changes over a history, or in a column of a file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _what(one: Told) -> str:
 
 
 def _told(report: ChangesReport) -> Iterator[Section]:
-    """The events of devices, then the changes of models, each with its date and what else changed then."""
+    """Yield the events of devices, then the changes of models, each with its date and what else changed then."""
     columns: tuple[Column[Told], ...] = (
         Column("date", lambda one: Cell(f"{one.sides.at_utc:%Y-%m-%d}", kind=_kind(one))),
         Column("what", _what),
@@ -98,7 +98,7 @@ def _size(one: Member) -> Cell:
 
 
 def _kind(what: Change | Told) -> str:
-    """Changes in both directions are neither good nor bad."""
+    """Return whether a change is good or bad; changes in both directions are neither."""
     both = not isinstance(what, Change) and len(directions(what)) > 1
     return "" if both else "bad" if what.worse else "good"
 
@@ -108,7 +108,7 @@ def _when(sides: Sides) -> Cell:
 
 
 def _told_table(key: str, caption: str, told: Sequence[Told], change: str, *what: Column[Any]) -> Table:
-    """Changes of models or events of devices, the newest first; `change` is the title of what they did."""
+    """Return changes of models or devices, the newest first; `change` is the title of the column of effects."""
     directed = Column[Told](change, lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True)
     return table(key, caption, (_WHEN, *what, directed, _WITH_IT), reversed(told))
 
@@ -138,7 +138,7 @@ def series_section(
 
 
 def page_section(report: ChangesReport) -> Iterator[Section]:
-    """All of a history under one heading."""
+    """Yield the changes of a history under one heading."""
     words = summary_words(report)
     device, model = (Column[Any](name, attrgetter(name), choose=True) for name in ("device", "model"))
     tables = (
@@ -257,7 +257,7 @@ def summary_words(report: ChangesReport) -> str:
 
 
 def directions(change: Told) -> list[str]:
-    """What got worse, then what got better: `▲ latency +20.8 to +43.0 %, init …`; a line each."""
+    """Return a line for what got worse, then one for what got better: `▲ latency +20.8 to +43.0 %, init …`."""
     parts: dict[bool, list[str]] = {True: [], False: []}
     if isinstance(change, DeviceChange):
         for effect in change.effects:
@@ -283,7 +283,7 @@ def _shift(shift: Shift) -> str:
 
 
 def where_words(change: ModelChange) -> str:
-    """On which devices, and in how many cases: `on 10 devices, 3 cases`; few are named."""
+    """Return the devices and the number of cases: `on 10 devices, 3 cases`; few devices are named."""
     devices = list(dict.fromkeys(series.device for series, _ in change.members))
     cases = list(dict.fromkeys(series.case for series, _ in change.members))
     on = ", ".join(devices) if len(devices) <= _MOST_NAMED else f"{len(devices)} devices"
@@ -291,7 +291,7 @@ def where_words(change: ModelChange) -> str:
 
 
 def sides_words(sides: Sides) -> list[str]:
-    """What was different: labels of the runs on both sides, facts of the device."""
+    """Return what was different: labels of the runs on both sides, facts of the device."""
     lines = []
     if sides.labels:
         lines.append(", ".join(f"{key} {was or '–'} → {now or '–'}" for key, (was, now) in sides.labels.items()))
@@ -303,7 +303,10 @@ def sides_words(sides: Sides) -> list[str]:
 
 
 def changes_lines(report: ChangesReport) -> list[str]:
-    """What changed over the nights: `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`."""
+    """Return what changed over the nights:
+
+    `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`.
+    """
     told = sorted(report.told, key=lambda one: one.sides.at_utc)
     return [
         "; ".join([f"{one.sides.at_utc:%Y-%m-%d} {_what(one)}: {'; '.join(directions(one))}", *sides_words(one.sides)])
@@ -339,7 +342,7 @@ def _changes(found: ColumnChanges) -> Iterator[Section]:
 
 
 def _data(found: ColumnChanges) -> dict[str, Any]:
-    """By the keys of docs/detection.md."""
+    """Return the changes by the keys of docs/detection.md."""
     names = ("direction", "size", "before", "after", "p", "confidence", "points_before", "points_after")
     read = found.column
     return {

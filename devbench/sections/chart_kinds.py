@@ -1,4 +1,4 @@
-"""The charts of a subject by their kinds, as `devbench chart` and folders of a report have them; knows no drawing."""
+"""Makes the charts of a subject by their kind, for `devbench chart` and the folder of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as plain data: bars in rows, and panels over time; knows no subject and no way of drawing.
+"""Charts as plain data: bars in rows, and panels over time; knows no subject and no drawing.
 
 Numbers have the unit that is shown. A colour is the name of a token of `forms/colours.py`. Texts are as the store has
 them; a form makes them harmless.
@@ -19,7 +19,8 @@ CHART_KINDS = (
     "waterfall",
     "history",
 )  # fmt: skip
-# Values this many times apart need a logarithmic axis: on a linear one, the short bars cannot be told apart.
+# If the largest value is this many times the smallest, the axis is logarithmic: on a linear one, short bars look the
+# same.
 DECADES = 30.0
 
 DELEGATES = ("cpu", "xnnpack", "gpu", "npu")
@@ -50,7 +51,7 @@ _FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What bars of one colour are, for the legend."""
+    """The legend's entry for bars of one colour."""
 
     name: str
     colour: str
@@ -58,7 +59,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A single process under its bar; "outlier" counts, "unreliable" does not."""
+    """The value of a single process, shown under its bar; an "outlier" counts for the median, "unreliable" does not."""
 
     value: float
     kind: Literal["counted", "outlier", "unreliable"]
@@ -71,10 +72,10 @@ class Bar:
     Attributes:
         series: its number among those of the chart.
         text: the text at its end.
-        words: what it is, in a sentence, for the pointer and a screen reader.
+        words: a sentence about it, for the tooltip and screen readers.
         low, high: its interval; `None` for none.
-        colour: instead of that of the series.
-        start: where it begins, of a waterfall; at the origin without one.
+        colour: replaces the colour of the series.
+        start: where the bar of a waterfall begins; the origin if `None`.
     """
 
     value: float
@@ -143,14 +144,14 @@ class RowChart:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Values over time; `None` is a gap.
+    """A line of values over time; `None` is a gap.
 
     Attributes:
         form: "line", "dots" or "crosses"; "level" is the level between two changes, "cap" a limit in steps, "area" lies
             on the areas before it.
         lows, highs: the interval of each value; empty for none.
-        words: what each value is besides its number; empty for nothing.
-        hidden: it is not shown until a reader asks for it.
+        words: a further text for each value; may be empty.
+        hidden: it is shown only if the user selects it.
         facets: as for `Row`.
     """
 
@@ -223,7 +224,7 @@ class PanelChart:
         x_title: the title of the axis of time.
         dates: times are seconds since 1970 (UTC); else they are in the unit of `x_title`.
         behind: spans behind all panels.
-        moments: what a moment of a chart with dates was, such as a run and its commit: time and words.
+        moments: pairs of a time and its text, such as a run and its commit; for charts with dates.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What is shown of a comparison, and in which order; knows no form. Texts of cells are in `comparison_cells`."""
+"""Makes the document of a comparison. Texts of cells are in `comparison_cells`."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def comparison_document(
 
 
 def sentence_kind(report: ComparisonReport) -> Kind:
-    """Bad for a regression, good only if something was judged, and nothing was left without a verdict."""
+    """Return "bad" for a regression, and "good" only if something was decided and nothing lacks a verdict."""
     if report.regressed:
         return "bad"
     known = report.outcomes
@@ -117,7 +117,7 @@ def sentence_kind(report: ComparisonReport) -> Kind:
 
 
 def counts(report: ComparisonReport) -> Counts:
-    """How many cases became what."""
+    """Return the number of cases by outcome."""
     kinds: dict[Outcome, Kind] = {"regressed": "bad", "improved": "good", "not judged": "warn"}
     found = tuple((count, name, kinds.get(name, "")) for name, count in report.outcomes.items() if count)
     cases, checks = sum(report.outcomes.values()), len(report.rows)
@@ -165,14 +165,14 @@ def changed(
 
 
 def decided(report: ComparisonReport) -> Iterator[Section]:
-    """What was decided, and what explains it."""
+    """Yield the decided checks and their explanations."""
     found = changed(report)
     yield Section("changed", "What changed", (found,) if found.rows else ())
     yield from _explanations(report)
 
 
 def _verdicts(shown: Shown) -> Iterator[Section]:
-    """The decided rows; the others are folded, or shown only with `everything`."""
+    """Yield the decided rows; the others are folded, or shown only with `everything`."""
     report = shown.report
     yield from decided(report)
     left = sum(len(report.of(verdict)) for verdict in _OPEN)
@@ -189,7 +189,7 @@ def _verdicts(shown: Shown) -> Iterator[Section]:
 
 
 def _explanations(report: ComparisonReport) -> Iterator[Section]:
-    """What explains the regressions, once per case: for its latency, if that regressed."""
+    """Yield the explanation of each regressed case: that of the latency, if the latency regressed."""
     titles = short_titles(dict.fromkeys(report.device_titles.values()))
     rows: dict[tuple[str, str], ComparedRow] = {}
     for row in report.of("regressed"):
@@ -214,7 +214,7 @@ CASE: tuple[Column[CaseOnDevice], ...] = (
     Column("model", lambda row: row.model, choose=True),
     Column("case", lambda row: row.case),
 )
-"""What a row of a page is about; the metric is a column of its own."""
+"""The columns of a page's row that identify the case; the metric is a separate column."""
 
 
 def compared(report: ComparisonReport) -> Table:
@@ -279,7 +279,7 @@ def failure_table(report: ComparisonReport) -> Table:
 
 
 def _next(shown: Shown) -> Iterator[Section]:
-    """The commands that show more; none for a side that is not a single run of the store."""
+    """Yield the commands that show more; none if a side is not a single run of the store."""
     report = shown.report
     if all(map(_is_stored, (report.baseline, report.candidate))):
         runs = f"{report.candidate.run_ids[0]} --baseline {report.baseline.run_ids[0]}"
@@ -296,7 +296,7 @@ def _is_stored(runs: ComparedRuns) -> bool:
 
 
 def page_section(shown: Shown) -> Iterator[Section]:
-    """All of a comparison under one heading; what did not change is folded."""
+    """Yield a comparison under one heading; unchanged rows are folded."""
     report = shown.report
     parts: list[Part] = [*_head(report), failure_table(report)]
     found = changed(report)

@@ -20,7 +20,7 @@ from devbench.sections.figures import delegate_words, metric_words, ms
 
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
-# A smaller unexplained share of the latency's change gets no line.
+# The smallest unexplained share of the latency's change that is shown.
 _LEAST_UNEXPLAINED = 0.1
 
 
@@ -55,9 +55,9 @@ def interval_words(row: ComparedRow) -> str:
 
 
 def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """What would decide an undecided row: `about 12 more repetitions per side`; runs, if each run has one value.
+    """Return what would decide a row: `about 12 more repetitions per side`; or runs, if each run has one value.
 
-    If no small number of them would, the reason why there is no verdict.
+    If no small number would, return the reason why there is no verdict.
     """
     found = row.comparison
     if found.reason:
@@ -85,7 +85,7 @@ def row_words(row: ComparedRow) -> str:
 
 
 def open_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """Why a row has no verdict, or how many further repetitions would decide."""
+    """Return why a row has no verdict, or how many further repetitions would decide it."""
     return f"no verdict: {row_words(row)}; {needs_words(row, report)}"
 
 
@@ -121,7 +121,7 @@ def _cases(number: int) -> str:
 
 def _first(noun: str, number: int, rows: Sequence[ComparedRow], failures: Sequence[CaseFailure], what: str,
            titles: Mapping[str, str]) -> str:  # fmt: skip
-    """Return the number of changes, and the largest one in words; what people ask for first is the latency."""
+    """Return the number of changes, and the largest one in words; a change of latency is preferred."""
     if rows:
         worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
         return f"{noun}{', the largest' if number > 1 else ''}: {_changed(worst, titles)}"
@@ -175,13 +175,13 @@ def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> li
 
 
 def explanation_words(row: ComparedRow) -> list[str]:
-    """What explains a regression, one line per cause; nothing if it is not known."""
+    """Return the causes of a regression, one per line; nothing if they are not known."""
     explanation = row.explanation
     if explanation is None:
         return []
     causes = explanation.causes
     if METRICS[row.metric].better == "higher":
-        # The cause without times: what the delegate executes, and what runs on the CPU instead.
+        # A cause without times is the delegation: what the delegate runs, and what runs on the CPU instead.
         causes = tuple(one for one in causes if one.kind in ("delegation", "moved to cpu", "new"))
         causes = tuple(sorted(causes, key=lambda one: one.kind != "delegation"))
     lines = [cause_words(cause) for cause in causes[:_MOST_CAUSES]]
@@ -194,7 +194,7 @@ def explanation_words(row: ComparedRow) -> list[str]:
 
 
 def _unexplained(row: ComparedRow, explanation: Explanation) -> list[str]:
-    """How much of the latency's change the profile does not explain, or explains too much of."""
+    """Return how much of the latency's change the profile does not explain, or by how much it exceeds the change."""
     was, now = row.comparison.baseline.median, row.comparison.candidate.median
     left = explanation.unexplained_ms
     if was is None or now is None:

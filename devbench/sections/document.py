@@ -1,7 +1,7 @@
-"""What is shown, as data: a document of sections, which have lines, facts, tables and charts; knows no subject.
+"""The document: sections with lines, facts, tables and charts, as data for all forms of output; knows no subject.
 
-A subject lists its sections as `SectionOf`; a form spells the parts of a document. What is not meant for a form is left
-out before the form sees it.
+A subject lists its sections as `SectionOf`; a form spells the parts of a document. Parts that a form does not show are
+removed before they are passed to it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """What is known of one pair.
+    """The result of one pair, such as a device and a model.
 
     Attributes:
         head, value: the result in bold, and its figure.
@@ -135,11 +135,11 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Parts that a page shows when the reader opens them.
+    """Folded parts, which a page shows when the user opens them.
 
     Attributes:
         number: the number of the job that they are about, 0 for none.
-        summary: what is seen of them.
+        summary: the text that is shown while they are closed.
         heading: what they are, if they are next to other folds.
         parts: makes them.
         raws: the outputs below them.
@@ -206,7 +206,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class SectionOf(Generic[Subject]):
-    """How sections are made of a subject, for the forms that show them."""
+    """A function that makes sections of a subject, with the forms that show them."""
 
     make: Callable[[Subject], Iterable[Section]]
     forms: frozenset[str] = EVERY_FORM

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them, the same in every form; knows no form."""
+"""Formats numbers and names for users, the same in all forms of output."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def percent(share: float) -> str:
 
 
 def rough_percent(share: float | None) -> str:
-    """Return a share in whole percent, where nothing but all of it is 100 and nothing but none of it is 0."""
+    """Return a share in whole percent; only exactly 1 is shown as 100, and only exactly 0 as 0."""
     if share is None:
         return ""
     if 0 < share < 0.005:
@@ -97,7 +97,7 @@ def thermal_words(status: int) -> str:
 
 
 def coverage_note(values: list[Estimate | None]) -> str:
-    """What the intervals are, in one sentence."""
+    """Return one sentence that says what the intervals are."""
     known = [value for value in values if value is not None and value.coverage is not None]
     if not known:
         return "One process each: no interval."

@@ -1,4 +1,4 @@
-"""What is shown of a night, and in which order: its findings as lines, its jobs as cases of a test; knows no form."""
+"""Makes the document of a night: its findings as lines, its jobs as cases of a test."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _newly(result: NightResult) -> dict[tuple[str, str], CaseFailure]:
 
 
 def night_kind(result: NightResult) -> Kind:
-    """Good only if everything was judged."""
+    """Return whether the night is good or bad; "good" only if everything has a verdict."""
     if result.exit_code:
         return "bad"
     if result.undecided or result.unjudged or result.report is None:

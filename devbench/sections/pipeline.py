@@ -1,4 +1,4 @@
-"""What is shown of a run of pipelines, and in which order; knows no form."""
+"""Makes the document of a run of pipelines."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _images(whole: Whole) -> Table:
 
 
 def _difference(variant: Variant, whole: Whole) -> Table:
-    """Why measured and estimate differ, in parts that add up to it."""
+    """Return the difference between measured latency and estimate, as parts that add up to it."""
     columns: tuple[Column[tuple[str, str, float]], ...] = (
         Column("stage", lambda row: row[0]),
         Column("part", lambda row: row[1]),
@@ -192,7 +192,7 @@ def _stages(variant: Variant) -> Table:
 
 
 def _copies(variant: Variant) -> Table:
-    """What a delegate that swaps buffers between steps would not copy."""
+    """Return the copies that a delegate saves if it swaps buffers between steps."""
     columns: tuple[Column[Copied], ...] = (
         Column("stage", lambda one: one.stage),
         Column("runs", lambda one: str(one.runs), numeric=True),

@@ -50,7 +50,7 @@ def spread(whole: Whole) -> str:
 
 
 def difference_rows(variant: Variant, whole: Whole) -> list[tuple[str, str, float]]:
-    """Stage, what it is, ms: why measured and estimate differ; small parts together at the end."""
+    """Return the parts of the difference to the estimate as (stage, part, ms); small parts are one row at the end."""
     assert whole.shown is not None
     least = _LEAST_SHARE * (whole.shown.latency_ms or 0.0)
     rows, rest = [], 0.0
@@ -81,7 +81,7 @@ def explanation(variant: Variant, whole: Whole) -> str:
 
 
 def contention(variant: Variant, whole: Whole) -> str:
-    """What overlapping cost, in one line; nothing if nothing was overlapped."""
+    """Return in one line the cost of overlapping; nothing if nothing was overlapped."""
     if whole.shown is None:
         return ""
     for number, stage in enumerate(whole.shown.stages[:-1]):

@@ -1,4 +1,4 @@
-"""Which bars are shown of a run and a comparison: latency, speed-up, start-up, memory, operators, changes.
+"""Makes bar charts of a run and a comparison: latency, speed-up, start-up, memory, operators, changes.
 
 Charts are made as data (`charts.py`); this file knows no way of drawing.
 """
@@ -22,7 +22,7 @@ from devbench.text import clean
 if TYPE_CHECKING:
     from devbench.findings.comparison import ComparedRow, ComparisonReport
 
-# A chart with more rows is no overview.
+# The largest number of rows of a chart.
 _MAX_ROWS = 60
 _MAX_CHANGES, _MAX_CAUSES = 24, 8
 _STARTS = (Series("init", "s0"), Series("first inference", "s2"))
@@ -300,7 +300,7 @@ def _changed(row: ComparedRow) -> Row:
 
 
 def waterfalls(rows: Iterable[ComparedRow]) -> tuple[RowChart, ...]:
-    """Of each latency that regressed and is explained: how the old one becomes the new one, by types of operators."""
+    """Return for each regressed latency with an explanation how types of operators add up to the new latency."""
     wanted = [row for row in rows if row.metric == "latency" and row.explanation and row.explanation.causes]
     return tuple(_waterfall(f"waterfall-{number}", row) for number, row in enumerate(wanted, start=1))
 

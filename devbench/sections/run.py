@@ -1,4 +1,4 @@
-"""What is shown of a run, and in which order; knows no form."""
+"""Makes the document of a run."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _latencies(jobs: Sequence[JobReport]) -> Table:
     plain = [job.latency.median for job in jobs if job.job.delegate == "cpu" and job.latency and not job.excluded]
 
     def latency(job: JobReport) -> Cell:
-        """Return the median; marked if it rests on unreliable processes only."""
+        """Return the median; it is marked if all its processes are unreliable."""
         if job.latency is None:
             return Cell("–")
         return Cell(ms(job.latency.median), kind="unreliable" if job.all_unreliable else "best" if job is best else "")

@@ -1,4 +1,4 @@
-"""What a page shows of a single job, and what is shown of its outputs: figures, operators, processes; knows no form."""
+"""Makes the details of a single job for a page (figures, operators, processes), and the document of its outputs."""
 
 from __future__ import annotations
 

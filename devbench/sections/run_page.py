@@ -1,4 +1,4 @@
-"""What a run's page shows, and in which order, with its tables; knows no form. Its jobs are in `run_job`."""
+"""Makes the sections of a run's page with their tables. Details of jobs are in `run_job`."""
 
 from __future__ import annotations
 

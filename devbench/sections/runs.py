@@ -1,4 +1,4 @@
-"""What is shown of the runs of a store; knows no form."""
+"""Makes the document that lists the runs of a store."""
 
 from __future__ import annotations
 

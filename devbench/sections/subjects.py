@@ -1,4 +1,4 @@
-"""A run together with what it is compared with."""
+"""A run with everything that a report shows with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which charts over time are shown: the history of metrics, the conditions of a device, the timeline of a pipeline.
+"""Makes charts over time: the history of metrics, the conditions of a device, the timeline of a pipeline.
 
 Charts are made as data (`charts.py`); this file knows no way of drawing.
 """

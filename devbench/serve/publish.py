@@ -57,7 +57,7 @@ class _Page:
 
     @property
     def digest(self) -> str:
-        """Of the data and of what every page has. The reprs of the data's classes have all of their fields."""
+        """Return a hash of the page's data and of the parts that all pages share."""
         return hashlib.sha256(f"{__version__}\n{policy()}\n{self.data!r}".encode("utf-8", "replace")).hexdigest()
 
 

@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing is logged, because a request may contain control characters."""
+        """Log nothing, because a request may contain control characters."""
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -122,7 +122,7 @@ class _HttpServer(ThreadingHTTPServer):
         self.at_work = threading.Lock()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A reader who leaves early is no error."""
+        """Ignore a connection that the browser closed early."""
 
 
 def _error(words: str) -> bytes:

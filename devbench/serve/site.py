@@ -80,7 +80,7 @@ class Site:
         return made
 
     def metrics(self) -> bytes:
-        """What Prometheus reads, as OpenMetrics text.
+        """Return the metrics for Prometheus as OpenMetrics text.
 
         Raises:
             EnvironmentProblem: prometheus-client is missing.
