@@ -153,7 +153,7 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 
 def checks_of(report: ReportData, models: Mapping[str, int]) -> dict[str, ModelCheck]:
-    """For each model of a run, by its name, the results of its job; `models`: the number of operators of each."""
+    """Return the result of each model's job by the model's name; `models` has the number of operators of each."""
     jobs = {job.job.model.name: job for job in report.jobs}
     return {name: model_check(nodes, jobs.get(name)) for name, nodes in models.items()}
 

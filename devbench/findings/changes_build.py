@@ -201,7 +201,7 @@ def _of_device(
 
 
 def _metric(series: MeasuredSeries) -> str:
-    """When events of a device are searched, each type of operator is a metric of its own."""
+    """Return the metric's name for the search for events, in which each type of operator is a separate metric."""
     return f"{series.metric} {series.operator_type}".rstrip()
 
 

@@ -183,7 +183,7 @@ CLAIMS = (
 
 
 def judge(figures: Figures) -> tuple[Judged, ...]:
-    """Each claim with its verdict; a claim whose figures are missing is not measured."""
+    """Return each claim with its verdict; a claim whose figures are missing is not measured."""
     return tuple(_judged(claim, figures) for claim in CLAIMS)
 
 

@@ -180,7 +180,7 @@ class ComparisonReport:
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
-        """Rows by verdict, in the order of `VERDICTS`; failures are not among them."""
+        """Return the number of rows by verdict, in the order of `VERDICTS`; failures are not counted."""
         return {verdict: sum(row.comparison.verdict == verdict for row in self.rows) for verdict in VERDICTS}
 
     @property

@@ -261,7 +261,7 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
             _whole(row.nodes_delegated),
             _whole(row.nodes_total),
             _whole(row.partitions),
-            # NaN if it is not known.
+            # A time that is not known is NaN.
             None if row.delegated_node_share != row.delegated_node_share else bool(row.delegated_node_share == 1),
         )
         for row in delegation.itertuples(index=False)

@@ -58,7 +58,7 @@ def notices_of_runs(
 
 
 def _of_cases(side: SideData, settings: ComparisonSettings, subjects: Mapping[Key, CaseOnDevice]) -> Iterator[Notice]:
-    """Cases that a delegate took in part, or whose outputs were not compared with this computer's."""
+    """Yield notices of cases that a delegate took in part, or whose outputs were not compared with this computer's."""
     for key, case, partly, compared in side.history.states_of_cases(**filters_of(side.runs.run_ids, settings)):
         subject = subjects.get((key, case))
         if subject is not None and partly:
@@ -68,7 +68,7 @@ def _of_cases(side: SideData, settings: ComparisonSettings, subjects: Mapping[Ke
 
 
 def left_out(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice], what: str) -> Iterator[Notice]:
-    """Cases of which some observations are unreliable and left out; `what` is one observation."""
+    """Yield notices of cases with unreliable observations that are left out; `what` is one observation."""
     for name, side in (("baseline", before), ("candidate", after)):
         counts = side.left_out if what == "run" else _repetitions_left_out(side)
         for key, (concerned, total, why) in counts.items():
@@ -108,7 +108,7 @@ def few_processes(before: SideData, after: SideData, subjects: Mapping[Key, Case
 
 
 def drift_notices(drifts: Sequence[DriftCorrection]) -> list[Notice]:
-    """Drift of a device that was removed from the changes."""
+    """Return a notice for each device whose drift was removed from the changes."""
     found = []
     for drift in drifts:
         what = "speed" if drift.metric == "latency" else METRICS[drift.metric].title
@@ -119,13 +119,13 @@ def drift_notices(drifts: Sequence[DriftCorrection]) -> list[Notice]:
 
 
 def reference_not_used(reference: str, why: str, device_key: str = "") -> Notice:
-    """Why a reference case corrects nothing."""
+    """Return why a reference case corrects nothing."""
     text = f"corrects nothing: {why}"
     return Notice(NoticeKind.REFERENCE_NOT_USED, f"reference {reference}", text, device_key=device_key)
 
 
 def percent(change: float) -> str:
-    """`+8.0 %`, with a true minus."""
+    """Return a change as `+8.0 %`; negative ones have a minus sign, not a hyphen."""
     return f"{100 * change:+.1f} %".replace("-", "−")
 
 
@@ -191,7 +191,7 @@ def _notice(file: File, was: Seen, now: Seen, cases: list[str]) -> Notice:
 
 
 def _shown(seen: Seen) -> str:
-    """`QNN 2.44.0 (1a2b3c4d)`; several of one side with commas."""
+    """Return `QNN 2.44.0 (1a2b3c4d)`; several of one side with commas."""
     return ", ".join(
         f"{version} ({sha256[:_SHOWN_DIGITS]})" if version else sha256[:_SHOWN_DIGITS]
         for sha256, version in sorted(seen, key=lambda one: (one[1], one[0]))
@@ -228,7 +228,7 @@ def failures(
 
 
 def _outcomes(jobs: pd.DataFrame, ok: str) -> dict[tuple[str, str], _Outcome]:
-    """The outcomes by case. `ok`: the column that counts as success: a check of outputs alone gives no latency."""
+    """Return the outcomes by case; `ok` is the column whose count is that of successes."""
     keys = ["device_key", "case"]
     last = jobs[jobs["failed"] > 0].drop_duplicates(keys, keep="last")
     columns = (last[name] for name in (*keys, "failure_kind", "failure_message"))
@@ -305,7 +305,7 @@ class Corrections:
 def corrections(
     before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice], reference: str | None
 ) -> Corrections:
-    """Which reference corrects which series.
+    """Return which reference corrects which series.
 
     Args:
         before, after: the sides.

@@ -258,7 +258,7 @@ def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
 
 
 def stage_times(history: History, filters: Mapping[str, Any]) -> dict[tuple[str, str], list[TypeTime]]:
-    """The median time of each stage, for each pipeline on each device; the counterpart of a model's operators."""
+    """Return the median time of each stage for each pipeline on each device, in place of a model's operators."""
     stages = history.pipeline_stages(**filters)
     medians = stages[stages["counts"]].groupby(["device_key", "case", "stage"], sort=False, observed=True)["taken_ms"]
     return grouped(

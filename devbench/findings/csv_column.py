@@ -47,7 +47,7 @@ class NumberColumn:
 
     @property
     def gaps(self) -> int:
-        """How many rows have no number."""
+        """Return how many rows have no number."""
         return int(np.count_nonzero(~np.isfinite(self.values)))
 
 

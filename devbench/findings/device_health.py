@@ -40,7 +40,7 @@ class DeviceHealth:
 
     @property
     def score(self) -> int:
-        """0 to 100: the percentage of repetitions that were reliable and did not fail.
+        """Return the percentage (0 to 100) of repetitions that were reliable and did not fail.
 
         A lost connection counts as ten failed repetitions. 100 if nothing was measured.
         """

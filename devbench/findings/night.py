@@ -39,7 +39,7 @@ class NightResult:
 
     @property
     def failed(self) -> tuple[JobReport, ...]:
-        """Jobs with a failed repetition, or without any repetition."""
+        """Return jobs with a failed repetition, or without any repetition."""
         return tuple(job for job in self.report.jobs if job.failed) if self.report is not None else ()
 
     @property
@@ -74,14 +74,14 @@ class NightResult:
 
     @property
     def unjudged(self) -> tuple[JobReport, ...]:
-        """Jobs that are compared with nothing and on which a notice allows no verdict."""
+        """Return jobs that are compared with nothing and on which a notice allows no verdict."""
         jobs = self.report.jobs if self.report is not None else ()
         new = [job for job in jobs if job_key(job) not in self._compared]
         return tuple(job for job in new if any(one.effect is Effect.UNDECIDED for one in job.notices))
 
     @property
     def without_verdict(self) -> frozenset[tuple[str, str]]:
-        """Devices and cases on which no verdict is possible."""
+        """Return devices and cases on which no verdict is possible."""
         rows = self.comparison.without_verdict if self.comparison is not None else ()
         return frozenset([*(row.key for row in rows), *map(job_key, self.unjudged)])
 
@@ -107,5 +107,5 @@ class NightResult:
 
 
 def job_key(job: JobReport) -> tuple[str, str]:
-    """Device and case of a job, as a comparison names them."""
+    """Return device and case of a job, as in a comparison."""
     return job.job.device.key, job.case

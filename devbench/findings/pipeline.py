@@ -240,7 +240,7 @@ def _variant(
 
 
 def _full_cores(stages: Sequence[MeasuredStage], keep: int | None) -> int:
-    """The number of cores if the kept stage's threads take all, so that a load has no core of its own; else 0."""
+    """Return the number of cores if the kept stage's threads use all of them, else 0."""
     if keep is None or keep >= len(stages):
         return 0
     job = stages[keep].job
@@ -315,7 +315,7 @@ def _whole(
 
 
 def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_cores: int) -> tuple[SessionImage, ...]:
-    """Each image of a session of several; it ends with the last stage."""
+    """Return each image of a session of several; it ends with the last stage."""
     name, count = residency_of(shown.residency)
     ends = [stage.done_s for stage in shown.stages if stage.name == shown.stages[-1].name and stage.done_s is not None]
     if count < 2 or len(ends) != count:
@@ -372,7 +372,7 @@ def timed(stage: PipelineStageRecord) -> Timed:
 
 
 def memory_series(session: PipelineSessionRecord) -> tuple[list[float], dict[int, list[int]]]:
-    """Times in seconds and, for each stage by its position, as many values in kB."""
+    """Return times in seconds and, for each stage by its position, as many values in kB."""
     pairs: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
     times: dict[int, float] = {}
     for sample in sorted(session.samples, key=lambda sample: sample.number):

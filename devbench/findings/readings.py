@@ -16,7 +16,7 @@ _MOST = 1e15
 
 
 def number(value: object) -> float | None:
-    """`value` as a finite number of sensible size, else `None`."""
+    """Return `value` as a finite number of sensible size, else `None`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST < value < _MOST:
         return None
     return float(value)

@@ -94,7 +94,7 @@ class StartUp:
 
     @property
     def caches(self) -> str:
-        """In words: "file cache and kernel cache cold", "file cache cold, kernel cache warm"."""
+        """Return the caches as text: "file cache and kernel cache cold", "file cache cold, kernel cache warm"."""
         if self.file_cache and self.file_cache == self.kernel_cache:
             return f"file cache and kernel cache {self.file_cache}"
         known = [("file cache", self.file_cache), ("kernel cache", self.kernel_cache)]
@@ -207,12 +207,12 @@ class JobReport:
 
     @property
     def partitions_ms(self) -> float:
-        """Profiled time on the delegate, ms per inference."""
+        """Return the profiled time on the delegate, ms per inference."""
         return sum(row.total_ms for row in self.operators if row.place == "delegate")
 
     @property
     def output_verdict(self) -> str:
-        """In words: "ok, SNR 96.1 dB", "wrong", "not deterministic", or empty if outputs were not checked."""
+        """Return "ok, SNR 96.1 dB", "wrong" or "not deterministic"; empty if outputs were not checked."""
         rows = [row for row in self.outputs if row.get("against") == "host"]
         if not rows:
             return ""

@@ -144,7 +144,7 @@ def _spread(timed: Sequence[RepetitionRecord]) -> ProcessSpread:
 
 
 def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
-    """Start-up figures for each state of the caches, the warmest first."""
+    """Return start-up figures for each state of the caches, the warmest first."""
     found = []
     for state in counting.start_states(repetitions):
         used = state.repetitions
@@ -156,7 +156,7 @@ def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:
-    """ "ok", "failed", "partly failed", or "not run"."""
+    """Return "ok", "failed", "partly failed", or "not run"."""
     if not repetitions:
         return "not run"
     bad = sum(r.status == "failed" for r in repetitions)

@@ -37,7 +37,7 @@ def history_of(
 
 
 def changes_in(store_url: str | None, settings: ChangesSettings) -> ChangesReport:
-    """What changed over the history of a store. Devices and models are given as users name them.
+    """Return what changed over the history of a store. Devices and models are given as users name them.
 
     Raises:
         InputError: a filter matches nothing, or no run measured what is requested.

@@ -267,7 +267,7 @@ def _clusters(samples: Sequence[_Sample], facts: Mapping[str, Any]) -> list[tupl
 
 
 def _numbers(cpus: Sequence[int]) -> str:
-    """`4–7` or `0, 2`."""
+    """Return `4–7` or `0, 2`."""
     ordered = sorted(cpus)
     if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]}–{ordered[-1]}"

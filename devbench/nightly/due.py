@@ -123,7 +123,7 @@ class Period:
     span: timedelta | None = None
 
     def began(self, now: datetime) -> datetime:
-        """When the period of `now` began: what was measured since then is not measured again.
+        """Return when the period of `now` began; a device measured since then is not measured again.
 
         A night is from noon to noon of the time zone of `now`.
         """
@@ -134,7 +134,7 @@ class Period:
 
 
 def parse_period(text: str) -> Period:
-    """`night`, or a number of minutes, hours or days: `30m`, `12h`, `7d`.
+    """Parse `night`, or a number of minutes, hours or days: `30m`, `12h`, `7d`.
 
     Raises:
         InputError: it is something else.

@@ -69,7 +69,7 @@ class Asked:
 
     @property
     def period(self) -> Period:
-        """How often a device is measured."""
+        """Return how often a device is measured."""
         return parse_period(self.settings.period)
 
 
@@ -286,7 +286,7 @@ def _drop_old(store: Store, older_than: timedelta, screen: Screen) -> None:
 
 
 def _where(result: NightResult, report_url: str) -> str:
-    """The address at which a reader of the message finds the report, or the CI's page; empty if there is none."""
+    """Return the address of the report for the message, else that of the CI's page; empty if there is none."""
     if report_url and result.folder is not None:
         return f"{report_url.rstrip('/')}/{result.folder.name}/report.html"
     github = [os.environ.get(f"GITHUB_{word}", "") for word in ("SERVER_URL", "REPOSITORY", "RUN_ID")]

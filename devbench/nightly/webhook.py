@@ -39,12 +39,12 @@ def check_url(url: str) -> None:
 
 
 def message(text: str) -> dict[str, Any]:
-    """The JSON of a message. `text` is Slack's markup, with what is from outside escaped already (`text.for_chat`)."""
+    """Return the JSON of a message. `text` is Slack's markup; parts from outside must be escaped (`text.for_chat`)."""
     return {"text": text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"}
 
 
 def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Post, with retries after a pause if they may help; returns the last error, or nothing.
+    """Post a message, and retry after a pause if that may help; return the last error, or an empty text.
 
     Retries may help if there is no connection or no answer in time, and for 429 and 5xx. The pauses double; a
     `Retry-After` counts.

@@ -78,7 +78,7 @@ FIELDS: Mapping[str, Mapping[str, Fits]] = {
 
 
 def to_us(value: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC."""
+    """Return microseconds since 1970-01-01 UTC."""
     return (value - _EPOCH) // _MICROSECOND
 
 

@@ -139,7 +139,7 @@ MEASURE_AGAIN = "measure again on an idle, cool device"
 
 
 def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iterator[Notice]:
-    """Notices about a job that follow from its repetitions."""
+    """Yield notices about a job that follow from its repetitions."""
     well, counts, case = measured(repetitions), timed(repetitions), job.case
     about = (job.device.key, job.number)
     bad = [r for r in well if r.verdict == "unreliable"]
@@ -200,7 +200,7 @@ def virtual_device(key: str, title: str) -> Notice:
 def failure_counts(
     ran: Iterable[RepetitionRecord | PipelineSessionRecord],
 ) -> tuple[tuple[str, str, int], ...]:
-    """Kind and message of each failure, and how often it happened."""
+    """Return kind and message of each failure, and how often it happened."""
     counts = Counter((one.failure_kind, one.failure_message or "") for one in ran if one.failure_kind is not None)
     return tuple((kind, message, count) for (kind, message), count in counts.items())
 

@@ -48,7 +48,7 @@ def make_room(root: Path, run_id: str) -> bool:
 
 def note_end(root: Path, run_id: str, values: Mapping[str, str]) -> None:
     """Write how a run ended to a file, for the next process that opens the store; errors are ignored."""
-    # JSON writes a character in twelve bytes at most, so 300 of them fit into the file.
+    # A character takes at most twelve bytes in JSON, so 300 characters fit into the file.
     cut = {name: value[:300] for name, value in values.items()}
     data = json.dumps(cut).encode("ascii")[:_END_BYTES].ljust(_END_BYTES)
     with suppress(OSError), (root / _FOLDER / f"{run_id}.end").open("r+b") as file:

@@ -275,7 +275,7 @@ T = TypeVar("T")
 
 
 def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequence[Any]]:
-    """The columns of a query by name, as the database driver returns them: times in microseconds, JSON compressed."""
+    """Return the columns of a query by name, in the driver's form: times in microseconds, JSON compressed."""
     result = connection.execute(query)
     names = list(result.keys())
     assert result.cursor is not None

@@ -79,7 +79,7 @@ class _Known:
 def kept_series(
     connection: sa.Connection, store: str, metrics: Sequence[str], selection: Selection
 ) -> dict[str, Column] | None:
-    """The series of these metrics, as `queries.by_metric` gives them; `None` for a small store or an unknown metric.
+    """Return the series of metrics, as `queries.by_metric` does; `None` for a small store or an unknown metric.
 
     Args:
         connection: sees the store at one moment.

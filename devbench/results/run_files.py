@@ -248,5 +248,5 @@ def _harmless(value: Any) -> Any:
 
 
 def record_writers(view: RunView) -> dict[str, Callable[[Path], None]]:
-    """Functions that write the run to a file, by the name of the format."""
+    """Return functions that write the run to a file, by the name of the format."""
     return {"csv": partial(write_csv, view), "json": partial(write_json, view)}

@@ -1,8 +1,8 @@
 """The tables of the results store, as SQLAlchemy Core; knows no query.
 
 Each value that is compared has its own column, with the unit in its name. Long outputs of devices and tools are in
-separate tables, so that queries of numbers do not read them. What repeats from run to run is stored once, under a
-number made of its content.
+separate tables, so that queries of numbers do not read them. Data that are the same in many runs are stored once, under
+a number computed from their content.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
 
 
 def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """One row per stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
+    """Return one row per stage of each session: the session's columns, `stage`, and `taken_ms` of the latency.
 
     `taken_ms` is that of `analysis.pipeline.Timed`.
     """

@@ -63,7 +63,7 @@ class RunSummary:
 
     @property
     def ended(self) -> str:
-        """How it ended, as text."""
+        """Return how it ended, as text."""
         return end_text(self.run_id, self.status, self.end_reason, self.host, pipeline=self.pipeline)
 
 

@@ -155,7 +155,7 @@ def matrix(choices: Sequence[Choice], forms: frozenset[str] = EVERY_FORM) -> Tab
 
 
 def processes_words(report: ReportData) -> str:
-    """`8 processes per delegate`, or the range of the numbers."""
+    """Return `8 processes per delegate`, or the range of the numbers."""
     counts = sorted({job.latency.n for job in report.jobs if job.latency} or {0})
     some = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{some} process{'' if counts == [1] else 'es'} per delegate"

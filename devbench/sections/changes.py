@@ -240,7 +240,7 @@ _MOST_FACTS = 6
 
 
 def summary_words(report: ChangesReport) -> str:
-    """`3 events of devices, 9 changes of models in 200 runs, 2026-04-01 to 2026-10-17 (2240 series)`."""
+    """Return `3 events of devices, 9 changes of models in 200 runs, 2026-04-01 to 2026-10-17 (2240 series)`."""
     if report.first_utc is None or report.last_utc is None:
         return "no run to look at"
     found = [

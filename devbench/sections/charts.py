@@ -262,7 +262,7 @@ def family(operator: str) -> Series:
 
 
 def delegate_colours(titles: Iterable[str]) -> dict[str, str]:
-    """The colour of each delegate with its options: its own for a well-known one, the next free one for others."""
+    """Return the colour of each delegate with its options: well-known delegates have fixed colours."""
     found: dict[str, str] = {}
     free = [f"d{number}" for number in range(len(DELEGATES), 8)]
     for title in dict.fromkeys(titles):

@@ -66,7 +66,7 @@ from devbench.sections.tables import (
 )
 
 FORMAT = "devbench-comparison-3"
-# More checks than these are not even folded into Markdown.
+# Markdown leaves out a folded list of more checks than this.
 _MAX_FOLDED = 500
 _OPEN: Mapping[Verdict, str] = {"undecided": "No verdict", "unchanged": "Unchanged"}
 _KINDS: Mapping[Verdict, Kind] = {"regressed": "bad", "improved": "good", "undecided": "warn", "unchanged": ""}
@@ -261,7 +261,7 @@ def _value(sample: Sample, metric: str) -> Cell:
 
 
 def failure_table(report: ComparisonReport) -> Table:
-    """Cases that worked and now fail, and cases that failed and now work."""
+    """Return cases that worked and now fail, and cases that failed and now work."""
     fixed = {id(one) for one in report.fixed}
 
     def what(one: CaseFailure) -> Cell:

@@ -46,7 +46,7 @@ def signed(change: float | None, unit: str = "ms") -> str:
 
 
 def interval_words(row: ComparedRow) -> str:
-    """`+4.1 to +6.3 %`; nothing if there is none, or the metric is exact."""
+    """Return `+4.1 to +6.3 %`; nothing if there is none, or the metric is exact."""
     interval = row.comparison.interval
     if interval is None or interval[0] == interval[1]:
         return ""
@@ -70,13 +70,13 @@ def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
 
 
 def case_words(one: CaseOnDevice, titles: Mapping[str, str]) -> str:
-    """`portrait_unet with GPU on Pixel 8`, `portrait_unet with CPU · 4 threads on Pixel 8`."""
+    """Return `portrait_unet with GPU on Pixel 8`, `portrait_unet with CPU · 4 threads on Pixel 8`."""
     case = one.case.removeprefix(f"{one.model} · ").removeprefix(one.delegate)
     return f"{one.model} with {delegate_words(one.delegate)}{case} on {titles[one.device]}"
 
 
 def row_words(row: ComparedRow) -> str:
-    """`latency 2.77 ms → 3.05 ms, +10.1 % (+9.2 to +11.0 %)`."""
+    """Return `latency 2.77 ms → 3.05 ms, +10.1 % (+9.2 to +11.0 %)`."""
     found = row.comparison
     before, after = (quantity(side.median, row.metric) for side in (found.baseline, found.candidate))
     words = f"{metric_words(row.metric, row.operator_type)} {before} → {after}"
@@ -130,7 +130,7 @@ def _first(noun: str, number: int, rows: Sequence[ComparedRow], failures: Sequen
 
 
 def _changed(row: ComparedRow, titles: Mapping[str, str]) -> str:
-    """`portrait_unet with GPU on Pixel 8 takes 11.9 ms instead of 8.12 ms (+47 %)`."""
+    """Return `portrait_unet with GPU on Pixel 8 takes 11.9 ms instead of 8.12 ms (+47 %)`."""
     was, now = (quantity(side.median, row.metric) for side in (row.comparison.baseline, row.comparison.candidate))
     case, change = case_words(row, titles), row.comparison.change
     what = f"{case} takes" if row.metric == "latency" else f"{metric_words(row.metric, row.operator_type)} of {case} is"
@@ -143,7 +143,7 @@ def _changed(row: ComparedRow, titles: Mapping[str, str]) -> str:
 
 
 def runs_words(runs: ComparedRuns) -> str:
-    """`latest: 20261120-211503-4f2a, 2026-11-20 21:15 UTC, build=124`."""
+    """Return `latest: 20261120-211503-4f2a, 2026-11-20 21:15 UTC, build=124`."""
     ids = runs.run_ids
     which = ids[0] if len(ids) == 1 else f"{len(ids)} runs"
     when = f"{runs.first_utc:%Y-%m-%d %H:%M}"
@@ -155,13 +155,13 @@ def runs_words(runs: ComparedRuns) -> str:
 
 
 def failure_words(failure: CaseFailure) -> str:
-    """`crash (5 of 5 repetitions): message`."""
+    """Return `crash (5 of 5 repetitions): message`."""
     times = f" ({failure.failed} of {failure.of} repetitions)"
     return f"{failure.kind or 'failed'}{times}" + (f": {failure.message}" if failure.message else "")
 
 
 def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> list[str]:
-    """One line per side and device, `only in the baseline, on DEVICE: CASE, CASE`; many cases are only counted."""
+    """Return a line per side and device, `only in the baseline, on DEVICE: CASE, CASE`; many cases are only counted."""
     found = grouped(((one.side, one.device), one) for one in report.one_sided)
     lines = []
     for (side, device), ones in found.items():
@@ -209,7 +209,7 @@ def _unexplained(row: ComparedRow, explanation: Explanation) -> list[str]:
 
 
 def cause_words(cause: Cause) -> str:
-    """`CONV_2D slower: 12.1 → 12.6 ms (+0.50 ms), 12 → 13 operators`."""
+    """Return `CONV_2D slower: 12.1 → 12.6 ms (+0.50 ms), 12 → 13 operators`."""
     if cause.kind == "delegation" and cause.baseline and cause.candidate:
         words = f"delegation: {_taken(cause.baseline)} → {_taken(cause.candidate)}"
         return words + (f" ({_change_ms(cause.change_ms)})" if cause.baseline_ms is not None else "")

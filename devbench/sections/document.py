@@ -240,7 +240,7 @@ class Document:
 
 
 def counts_words(part: Counts) -> str:
-    """`9 cases, 31 checks: 3 regressed, 1 improved, 5 unchanged`."""
+    """Return `9 cases, 31 checks: 3 regressed, 1 improved, 5 unchanged`."""
     return f"{part.rest}: {', '.join(f'{count:,} {what}' for count, what, _ in part.counts) or 'nothing to compare'}"
 
 

@@ -27,7 +27,7 @@ _THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shu
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds with three significant digits: `2.77`, `27.7`, `277`, `1,630`; two below 0.1: `0.054`, `0.00031`."""
+    """Return milliseconds with three significant digits: `2.77`, `277`, `1,630`; two below 0.1: `0.054`, `0.00031`."""
     if value is None:
         return ""
     if value >= 100:
@@ -45,7 +45,7 @@ def interval(value: Estimate | None) -> str:
 
 
 def half_width(value: Estimate | None) -> str:
-    """A latency with half its interval and as many digits, one more if that is 0: `9.41 ± 0.09`, `12.9 ± 0.02`."""
+    """Return a latency ± half its interval, with a further digit if the half is rounded to 0: `9.41 ± 0.09`."""
     if value is None:
         return "–"
     text, half = ms(value.median), (value.high - value.low) / 2
@@ -57,7 +57,7 @@ def half_width(value: Estimate | None) -> str:
 
 
 def job_figures() -> tuple[str, ...]:
-    """Names of the metrics that the table of jobs has next to the latency."""
+    """Return names of the metrics that the table of jobs has next to the latency."""
     return tuple(name for name in shown_in("jobs") if name != "latency")
 
 
@@ -92,7 +92,7 @@ def spread_percent(value: float | None) -> str:
 
 
 def thermal_words(status: int) -> str:
-    """Android's name of a thermal status, as in android.os.PowerManager."""
+    """Return Android's name of a thermal status, as in android.os.PowerManager."""
     return _THERMAL[status] if 0 <= status < len(_THERMAL) else f"status {status}"
 
 
@@ -121,7 +121,7 @@ def operator_name(name: str, node: int | None) -> str:
 
 
 def startup_words(jobs: Sequence[JobReport]) -> list[str]:
-    """Which caches were cold in the columns `cold init` and `init`; empty without a cold start."""
+    """Return which caches were cold in the columns `cold init` and `init`; empty without a cold start."""
     if not any(job.cold for job in jobs):
         return []
     lines = []
@@ -138,7 +138,7 @@ def startup_words(jobs: Sequence[JobReport]) -> list[str]:
 
 
 def spread_words(job: JobReport) -> str:
-    """How far processes are from each other, in one line; nothing for a single one."""
+    """Return how far processes are from each other, in one line; nothing for a single one."""
     spread, parts = job.spread, []
     if spread.between_cv_pct is not None:
         parts.append(f"spread {spread_percent(spread.between_cv_pct)} between processes")
@@ -152,12 +152,12 @@ def spread_words(job: JobReport) -> str:
 
 
 def failed_words(kind: str, message: str, count: int) -> str:
-    """`crash (2 times): message`."""
+    """Return `crash (2 times): message`."""
     return f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}"
 
 
 def fallback_words(job: JobReport) -> str:
-    """Operators that ran on the CPU, with their times and those of the partitions, and refused ones. Not escaped."""
+    """Return the operators that ran on the CPU with their times, the partitions' time, and refused operators."""
     ran = [op for op in job.fallback if op.total_ms is not None]
     words = []
     if ran:
@@ -185,10 +185,10 @@ def limits_words(limits: object) -> str:
 
 
 def delegate_words(name: str) -> str:
-    """`GPU`, `XNNPACK`, `NPU`; other delegates by the names that were given to them."""
+    """Return `GPU`, `XNNPACK`, `NPU`; other delegates by the names that were given to them."""
     return name.upper() if name in DELEGATES else name
 
 
 def metric_words(metric: str, operator_type: str = "") -> str:
-    """`first inference`; `operator CONV_2D`."""
+    """Return `first inference`; `operator CONV_2D`."""
     return f"operator {operator_type}" if operator_type else METRICS[metric].title

@@ -48,7 +48,7 @@ _MAX_CAUSES = 2
 
 
 def night_sentence(result: NightResult) -> str:
-    """The night in one sentence: what changed, or the best delegate; what failed, is missing or has no verdict."""
+    """Return the night in one sentence: changes or the best delegate; failures, missing devices, missing verdicts."""
     failed = len([job for job in result.failed if job_key(job) not in _newly(result)])
     parts = [f"{failed} failed job{'' if failed == 1 else 's'}"] if failed else []
     if result.comparison is not None:
@@ -122,7 +122,7 @@ def _latency_first(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
 
 
 def _regressions(result: NightResult) -> Iterator[Section]:
-    """The cases that regressed, a line each: the latency if it did, what else, and the first causes."""
+    """Yield a line for each regressed case: its latency if that regressed, other metrics, and the first causes."""
     rows = grouped((row.key, row) for row in result.regressed)
     titles = short_titles(dict.fromkeys(result.device_titles.values()))
     lines = []
@@ -138,7 +138,7 @@ def _regressions(result: NightResult) -> Iterator[Section]:
 
 
 def _findings(result: NightResult) -> Iterator[Section]:
-    """Further information, each item with its lines."""
+    """Yield sections of further information."""
     failed, newly = [], _newly(result)
     for job in result.failed:
         worked = "; it worked before" if newly.pop(job_key(job), None) else ""
@@ -157,7 +157,7 @@ def _findings(result: NightResult) -> Iterator[Section]:
 
 
 def _best(result: NightResult) -> Iterator[Section]:
-    """The best delegates, and below them all latencies, folded."""
+    """Yield the best delegates, and below them all latencies, folded."""
     found = choices(result.report, result.comparison) if result.report is not None else ()
     if not found:
         return
@@ -180,7 +180,10 @@ def _properties(result: NightResult) -> tuple[Part, ...]:
 
 
 def _cases(result: NightResult) -> Iterator[Section]:
-    """Failed and regressed jobs are failures, missing devices errors; jobs without a verdict are skipped."""
+    """Yield test cases:
+
+    failed and regressed jobs are failures, missing devices errors; jobs without a verdict skipped.
+    """
     rows = grouped((row.key, row) for row in (result.comparison.rows if result.comparison is not None else ()))
     newly, outcomes = _newly(result), result.comparison.cases if result.comparison is not None else {}
     jobs = result.report.jobs if result.report is not None else ()

@@ -15,7 +15,7 @@ from devbench.sections.tables import Form
 
 MAX_SHORT = 5
 _MAX_NAMED = 3
-# In the order in which they are shown.
+# Effects in the order in which notices are shown.
 KINDS: Mapping[Effect, Kind] = {Effect.UNDECIDED: "warn", Effect.EXCLUDED: "warn", Effect.INFORMATION: "information"}
 _EFFECTS = tuple(KINDS)
 _ORDER = tuple(NoticeKind)
@@ -41,7 +41,7 @@ class NoticeLine:
 
     @property
     def words(self) -> str:
-        """`unet · gpu on Pixel 8: all 8 repetitions are unreliable (…) (measure again …)`."""
+        """Return `unet · gpu on Pixel 8: all 8 repetitions are unreliable (…) (measure again …)`."""
         return f"{self.subject}: {self.text_and_step}"
 
     @property
@@ -62,7 +62,7 @@ class Noticed(Protocol):
 def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
     """Return the notices of findings that are shown together, grouped; duplicates are shown once.
 
-    In the order of their effects: no verdict possible, excluded from choosing a winner, information.
+    They are in the order of their effects: no verdict possible, excluded from choosing a winner, information.
     """
     known = [one for one in findings if one is not None]
     titles = {key: title for one in known for key, title in one.device_titles.items()}
@@ -70,7 +70,7 @@ def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
 
 
 def notice_parts(form: Form, *findings: Noticed | None) -> tuple[Part, ...]:
-    """`notice_lines` as parts of a document; a page shows the first of them, the others when the reader opens them."""
+    """Return `notice_lines` as parts of a document; a page shows the first ones, and folds the others."""
     lines = tuple(Line(one.text_and_step, KINDS[one.effect], one.subject) for one in notice_lines(*findings))
     if form != "html" or len(lines) <= MAX_SHORT:
         return (Lines(lines, "notices", limited=False),) if lines else ()
@@ -80,12 +80,12 @@ def notice_parts(form: Form, *findings: Noticed | None) -> tuple[Part, ...]:
 
 
 def notice_data(notices: Iterable[Notice]) -> list[dict[str, Any]]:
-    """Notices for other programs, not grouped."""
+    """Return notices for other programs, not grouped."""
     return [plain(asdict(notice)) for notice in notices]
 
 
 def grouped(notices: Iterable[Notice], titles: Mapping[str, str]) -> tuple[NoticeLine, ...]:
-    """As `notice_lines`, of notices; `titles` are those of the devices by their keys."""
+    """Do the same as `notice_lines` for given notices; `titles` are those of the devices by their keys."""
     found: dict[tuple[object, ...], list[Notice]] = {}
     for notice in notices:
         cause = (notice.tally.what, notice.tally.state) if notice.tally else ("", notice.text)

@@ -59,7 +59,7 @@ def pipeline_document(
 
 
 def _sentence(report: PipelineReport) -> str:
-    """Return the first pipeline's end-to-end latencies; how many others there are."""
+    """Return the first pipeline's end-to-end latencies and the number of the other pipelines."""
     if not report.variants:
         return "No pipeline was measured"
     one, more = report.variants[0], len(report.variants) - 1
@@ -121,7 +121,7 @@ def _wholes(variant: Variant) -> Table:
 
 
 def _images(whole: Whole) -> Table:
-    """Each image of a session with several; the first one is separate from the others."""
+    """Return each image of a session with several; the first one is separate from the others."""
     columns: tuple[Column[SessionImage], ...] = (
         Column("image", lambda one: str(one.number), numeric=True),
         Column("took", lambda one: seconds(one.latency_ms), numeric=True),
@@ -233,7 +233,7 @@ def _own(variant: Variant, one: Fewer) -> str:
 
 
 def page_parts(report: PipelineReport) -> Iterator[Part]:
-    """All pipelines of a run, one after the other, with their charts."""
+    """Yield all pipelines of a run, one after the other, with their charts."""
     charts = pipeline_charts(report)
     ablation = ablation_of(report)
     if ablation is not None:
@@ -271,7 +271,7 @@ SECTIONS: tuple[SectionOf[PipelineReport], ...] = (
 
 
 def pipeline_data(report: PipelineReport) -> dict[str, Any]:
-    """Everything measured of pipelines for other programs, by the keys of docs/pipelines.md; units are in the names."""
+    """Return all results of pipelines for other programs, by the keys of docs/pipelines.md; units are in the names."""
     return {
         "format": FORMAT,
         "virtual": report.virtual,
@@ -354,7 +354,7 @@ def _whole_data(variant: Variant, whole: Whole) -> dict[str, Any]:
 
 
 def run_head(run: Any, status: str, end_reason: str, version: str, finished: str = "") -> tuple[Part, ...]:
-    """When a run was and how it ended; its command and labels."""
+    """Return the facts of a run: when it started, how it ended, its command and labels."""
     when = f"{run.started_utc:%Y-%m-%d %H:%M:%S} UTC{finished}"
     ended = status + (f" ({end_reason})" if end_reason else "")
     return (

@@ -15,7 +15,7 @@ _MEMORY = {
 
 
 def seconds(ms: float | None) -> str:
-    """Milliseconds as seconds with four significant digits, below one second as milliseconds."""
+    """Return milliseconds as seconds with four significant digits, below one second as milliseconds."""
     if ms is None:
         return ""
     if abs(ms) < 1000:
@@ -100,7 +100,7 @@ def contention(variant: Variant, whole: Whole) -> str:
 
 
 def notes(variant: Variant) -> list[str]:
-    """Notes on how it was measured."""
+    """Return notes on how it was measured."""
     found = []
     kinds = {whole.shown.memory_kind for whole in variant.wholes if whole.shown is not None}
     for kind in sorted(kind for kind in kinds if kind):

@@ -61,7 +61,7 @@ def _by_device(jobs: _Jobs) -> list[list[JobReport]]:
 def _chart(
     name: str, title: str, alt: str, unit: str, series: Sequence[Series], jobs: _Jobs, rows: _RowsOf, **options: Any
 ) -> RowChart:
-    """Rows by model and device; headings name what the title does not."""
+    """Return rows by model and device; headings name what the title does not."""
     models, devices = {job.subject for job in jobs}, {job.job.device.key for job in jobs}
 
     def head(job: JobReport) -> str:
@@ -117,7 +117,7 @@ def _point(process: Process) -> Point:
 
 
 def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
-    """How many times as fast as the baseline delegate each job is, on its device and with its model.
+    """Return how many times as fast as the baseline delegate each job is, on its device and with its model.
 
     Args:
         name: the name of the file.
@@ -152,7 +152,7 @@ def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
 
 
 def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
-    """Init and first inference, one after the other; a cold start has a row of its own."""
+    """Return a chart of init followed by first inference; cold starts have separate rows."""
 
     def rows(job: JobReport) -> Iterator[Row]:
         for start, kind in ((job.warm, ""), (job.cold, ", cold")):
@@ -227,7 +227,7 @@ KINDS: Mapping[str, tuple[_Make, Callable[[JobReport], bool]]] = {
 
 
 def job_charts(report: ReportData, kind: str) -> tuple[RowChart, ...]:
-    """Charts of one kind, a model after the other; phones and virtual devices have charts of their own.
+    """Return charts of one kind, a model after the other; phones and virtual devices have charts of their own.
 
     A model with more jobs than fit into one chart has several.
     """
@@ -248,7 +248,7 @@ def job_charts(report: ReportData, kind: str) -> tuple[RowChart, ...]:
 
 
 def whole_chart(report: ReportData, kind: str, over: str = "cpu") -> RowChart | None:
-    """One chart of all jobs, the first ones if there are many; `over` is what a speed-up is compared with."""
+    """Return one chart of all jobs, the first ones if there are many; `over` is what a speed-up is compared with."""
     make, wanted = KINDS["latency" if kind == "speedup" else kind]
     jobs = list(filter(wanted, report.jobs))
     rest = f" (first {_MAX_ROWS} of {len(jobs)} jobs)" if len(jobs) > _MAX_ROWS else ""

@@ -81,7 +81,7 @@ def run_document(
 
 
 def _groups(subject: RunSubject) -> Iterator[Section]:
-    """Tables of the jobs of one model on one device. With several models, the table above has all jobs."""
+    """Yield tables of the jobs of one model on one device. With several models, the table above has all jobs."""
     groups = subject.report.groups
     listed = TEXT if len(groups) == 1 or subject.operators else MARKDOWN
     for number, (model, device, jobs) in enumerate(groups, start=1):
@@ -105,7 +105,7 @@ def _job(job: JobReport, details: bool) -> Iterator[Line]:
 
 
 def _failures(subject: RunSubject) -> Iterator[Section]:
-    """What failed, if the cases are not listed one by one."""
+    """Yield what failed, if the cases are not listed one by one."""
     groups = subject.report.groups
     if len(groups) > 1 and not subject.operators:
         lines = [
@@ -178,7 +178,7 @@ class _Type:
 
 
 def _operators(jobs: Sequence[JobReport]) -> Table:
-    """Operator types down, delegates across; the most expensive first by their highest share under any delegate."""
+    """Return a table of operator types (rows) and delegates (columns), sorted by their highest share."""
     shares: dict[str, float] = {}
     cells: dict[str, dict[int, tuple[float, int]]] = {}
     for k, job in enumerate(jobs):
@@ -226,7 +226,7 @@ def _operators_of(job: JobReport) -> Table:
 
 
 def _notes(subject: RunSubject) -> Iterator[Section]:
-    """Notes for all cases: about the devices, the intervals, and where to find more."""
+    """Yield notes for all cases: about the devices, the intervals, and where to find more."""
     report = subject.report
     lines = [
         Line(str(note), "soft", device.title)
@@ -238,7 +238,7 @@ def _notes(subject: RunSubject) -> Iterator[Section]:
 
 
 def _next(subject: RunSubject) -> Iterator[Section]:
-    """The commands that would decide what is undecided, and those that show more."""
+    """Yield the commands that would decide what is undecided, and those that show more."""
     report, found = subject.report, choices(subject.report)
     commands = [("report", f"devbench report {report.run_id} --open")]
     again = report.command.startswith("devbench run ") and not re.search(

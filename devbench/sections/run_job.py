@@ -193,7 +193,7 @@ def _verdict(repetition: Any, process: Process | None) -> Cell:
 
 
 def outputs_document(report: ReportData, form: Form) -> Document:
-    """How far each delegate's outputs are from this machine's CPU and from the device's own."""
+    """Return how far each delegate's outputs are from this machine's CPU and from the device's own."""
     sections = sections_for(form, report, (SectionOf(_outputs),))
     return Document("Outputs", notices=notice_parts(form, report), sections=sections)
 

@@ -119,7 +119,7 @@ def _warning_text(job: JobReport) -> str:
 
 
 def spread_table(report: ReportData) -> Table:
-    """How far processes are from each other, and inferences within them; percentiles where the tool printed any."""
+    """Return the scatter of processes, and of inferences within them; percentiles if the tool printed any."""
     columns: tuple[Column[JobReport], ...] = (
         *_JOB,
         Column("between", lambda job: _spread(job.spread.between_cv_pct), numeric=True),
@@ -220,7 +220,7 @@ def fallback_table(report: ReportData) -> Table:
 
 
 def _reasons(op: FallenBack) -> str:
-    """Only the first is shown here; the details of a job have all."""
+    """Return the first reason only; the details of a job have all."""
     more = len(op.reasons) - 1
     return "".join(clean(why, 120) for why in op.reasons[:1]) + (f" (and {more} more)" if more > 0 else "")
 
@@ -284,7 +284,7 @@ def _operators(subject: RunSubject) -> Iterator[Section]:
 
 
 def _memory(subject: RunSubject) -> Iterator[Section]:
-    """Memory and start-up, their tables folded."""
+    """Yield memory and start-up, with folded tables."""
     report = subject.report
     memory, startup = memory_table(report), startup_table(report)
     parts: list[Part] = []
@@ -298,7 +298,7 @@ def _memory(subject: RunSubject) -> Iterator[Section]:
 
 
 def _charts(report: ReportData, kind: str, words: str) -> Part:
-    """Charts of the jobs; of many jobs they are folded."""
+    """Return charts of the jobs; of many jobs they are folded."""
     charts = Charts(job_charts(report, kind))
     return Fold(words, lambda: (charts,)) if len(report.jobs) > _MAX_JOBS and charts.charts else charts
 
@@ -359,7 +359,7 @@ def _device(device: Any) -> Iterator[Part]:
 
 
 def _files(report: ReportData) -> Iterator[Table]:
-    """The models, the tools and the other files, each once."""
+    """Yield the models, the tools and the other files, each once."""
     models: dict[str, Any] = {}
     tools: dict[str, Any] = {}
     others: dict[str, Any] = {}

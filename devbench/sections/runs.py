@@ -15,7 +15,7 @@ Runs = Sequence[Any]
 
 
 def runs_document(runs: Runs, form: Form) -> Document:
-    """The runs, the newest first; a page has links to each of them, and to its comparison with the one before."""
+    """Return the runs, the newest first; a page links each run, and its comparison with the run before."""
     return Document("Runs", sections=sections_for(form, runs, SECTIONS))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devbench.findings.timeline import Clock, Timeline, Trace
 
 _MAX_DEVICES, _MAX_PIPELINES = 12, 24
-# More lines than these in one panel cannot be followed.
+# The largest number of lines in one panel that a user can follow.
 _MAX_LINES = 8
 # The plain CPU is hidden at first if XNNPACK is this many times as fast: it would flatten the lines that matter.
 _HIDES_CPU = 2.5
@@ -111,7 +111,7 @@ def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], f
 
 
 def _moments(of: Sequence[MeasuredSeries], labels: Mapping[str, Mapping[str, str]]) -> tuple[tuple[float, str], ...]:
-    """What each run was: its id and, if a label has it, the commit."""
+    """Return what each run was: its id and, if a label has it, the commit."""
     runs = {moment.timestamp(): run for one in of for moment, run in zip(one.times_utc, one.run_ids, strict=True)}
 
     def words(run: str) -> str:
@@ -226,7 +226,7 @@ def pipeline_charts(report: PipelineReport) -> dict[int, PanelChart]:
 
 
 def _pipeline(name: str, variant: Variant) -> PanelChart:
-    """For each residency its stages as bars over time, and the memory of each below."""
+    """Return a chart with the stages of each residency as bars over time, and their memory below."""
     panels: list[Panel] = []
     shown = [(whole, whole.shown) for whole in variant.wholes if whole.shown is not None]
     tallest = 1.12 * max((session.peak_kb or 0 for _, session in shown), default=0) / 1024 or 1.0
@@ -261,7 +261,7 @@ def _stages(whole: Whole, session: Any) -> Panel:
 
 
 def _named(session: Any) -> list[tuple[str, str]]:
-    """The name and the colour of each process; one of a later image has another name and the colour of its stage."""
+    """Return the name and colour of each process; those of later images have other names and the same colours."""
     stages = [stage.name for stage in session.stages]
     found = []
     for number, name in enumerate(stages):
@@ -271,7 +271,7 @@ def _named(session: Any) -> list[tuple[str, str]]:
 
 
 def _spans(stage: Any, row: int, end: float, name: str, colour: str) -> Iterator[Span]:
-    """The times at which a stage loaded, waited and ran."""
+    """Yield the times at which a stage loaded, waited and ran."""
     turn = stage.go_s if stage.loaded_before else stage.ready_s
     middle = stage.warm_s if stage.warm_s is not None and stage.overlapped_runs else stage.done_s
     stretches = (

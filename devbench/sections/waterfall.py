@@ -15,10 +15,10 @@ _SERIES = (Series("value", "bar"), Series("less", "better"), Series("more", "wor
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change of the number.
+    """One change of the number that the waterfall shows.
 
     Attributes:
-        label: what changed; of the first one, what the number is before.
+        label: what changed; for the first step, the name of the initial number.
         after: the number after it, in the unit of the chart, zero or more; `None` if it is not known.
         text: the text at the end of its bar.
     """

@@ -107,7 +107,7 @@ def _of_store(connection: sa.Connection) -> Iterator[GaugeMetricFamily]:
 
 
 def _of_series(connection: sa.Connection) -> Iterator[GaugeMetricFamily]:
-    """The last value of each metric of each case on each device; of more series than the limit, the newest."""
+    """Yield the last value of each metric of each case on each device; of more series than the limit, the newest."""
     jobs, cases, devices, values = schema.jobs, schema.cases, schema.devices, schema.job_metrics
     measured = sa.select(values.c.job_id).where(values.c.job_id == jobs.c.id).exists()
     newest = sa.select(sa.func.max(jobs.c.id).label("id")).where(measured).group_by(jobs.c.case_id, jobs.c.device_key)

@@ -110,7 +110,7 @@ def _note(folder: Path, pages: Mapping[str, str]) -> None:
 
 
 def slug(text: str) -> str:
-    """A name for a file: letters and digits of a text, and a part of its hash, so that no two texts have the same."""
+    """Return a unique file name for a text: its letters and digits, and a part of its hash."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_SLUG].strip("-")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     return f"{words}-{digest}" if words else digest
@@ -148,7 +148,7 @@ def _part(
     events: Sequence[DeviceChange],
     models: Sequence[ModelChange],
 ) -> ChangesReport:
-    """The part of a report with these series. It depends on no other series, so its page changes only with them."""
+    """Return the part of a report with these series; it does not depend on other series."""
     times = {run: time for one in series for run, time in zip(one.run_ids, one.times_utc, strict=True)}
     keys = {"", *(one.device_key for one in series)}
     return replace(
