@@ -18,7 +18,7 @@ LEAST_PROCESSES = 3
 
 
 class Effect(str, Enum):
-    """What a notice does to the numbers of its subject."""
+    """The effect of a notice on the numbers of its subject."""
 
     INFORMATION = "information"
     EXCLUDED = "excluded"

@@ -206,7 +206,7 @@ _MIN_OF_DISTRIBUTION = 8
 
 @dataclass(frozen=True, slots=True)
 class ChangeSettings:
-    """What counts as a change.
+    """The settings that decide what counts as a change.
 
     Attributes:
         alpha: the largest p of a change; p is for the whole series, with all places where it might have changed.

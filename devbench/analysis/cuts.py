@@ -143,7 +143,7 @@ _MARGIN = 1.5
 _WINDOWS = (6, 12, 24, 48)
 # The smallest scatter that is assumed, because equal rows have none.
 _MIN_WEIGHT = 1e-9
-# Time and memory grow with the square of the candidates.
+# The largest number of candidates: time and memory grow with its square.
 _MAX_CANDIDATES = 500
 # A cut is moved if that lowers the cost by this much.
 _MIN_GAIN = 1.5

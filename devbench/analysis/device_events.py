@@ -39,7 +39,7 @@ class SeriesChanges:
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """What counts as an event of the device.
+    """The settings that decide what counts as an event of the device.
 
     Attributes:
         min_models: the smallest number of models that changed.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MIN_FOR_BOOTSTRAP = 6
 _RESAMPLES = 1999
 _SEED = 20240229
-# With more values the interval lies between two of them, and coverages are computed with floating-point numbers.
+# With more values than this, the ends of the interval are two of the values, and coverages are floating-point numbers.
 _MAX_BOOTSTRAP = 1000
 _DRAWN_AT_ONCE = 100
 # B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993.

@@ -18,7 +18,7 @@ from devbench.notices import Notice
 
 @dataclass(frozen=True, slots=True)
 class ChangesSettings:
-    """Which part of the history is searched, and what counts as a change.
+    """The settings of a search: which part of the history is searched, and what counts as a change.
 
     Attributes:
         changes, events: the settings of the detection.

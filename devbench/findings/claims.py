@@ -183,7 +183,7 @@ CLAIMS = (
 
 
 def judge(figures: Figures) -> tuple[Judged, ...]:
-    """Return each claim with its verdict; a claim whose figures are missing is not measured."""
+    """Return each claim with its verdict, which is "not measured" if a figure of the claim is missing."""
     return tuple(_judged(claim, figures) for claim in CLAIMS)
 
 

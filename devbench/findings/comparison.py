@@ -25,7 +25,7 @@ VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchange
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSettings:
-    """What is compared, and how certain a verdict must be.
+    """The settings of a comparison: what is compared, and how certain a verdict must be.
 
     Attributes:
         compare: settings of the statistical tests.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from devbench.results.history import History
 
-# More runs would hardly change which operators take the time.
+# The number of latest runs whose profiles are read; more would hardly change which operators take the time.
 _MOST_PROFILES = 10
 
 

@@ -267,7 +267,7 @@ _LEAST_REPETITIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Which reference case corrects which series.
+    """The reference case that corrects each series.
 
     Attributes:
         by: for each series, the series of its reference case.

@@ -14,7 +14,7 @@ COPIES = "copies"
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What is copied at each run of a repeated stage. A delegate that swaps buffers between steps copies nothing.
+    """The data copied at each run of a repeated stage. A delegate that swaps buffers between steps copies nothing.
 
     Attributes:
         runs: the runs of the stage for one image.

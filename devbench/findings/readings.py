@@ -11,7 +11,7 @@ from typing import Any
 from devbench.analysis.reliability import STATUS_PROBLEMS
 from devbench.results.records import RepetitionRecord
 
-# No reading needs a larger number. The comparison is false for NaN.
+# The largest absolute value of a reading; NaN fails the comparison, too.
 _MOST = 1e15
 
 

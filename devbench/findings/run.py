@@ -78,7 +78,7 @@ class StartUp:
     """The start-up of all processes that found the caches in the same state.
 
     Attributes:
-        file_cache, kernel_cache: what they found; `None` if it is not known or there is no such cache.
+        file_cache, kernel_cache: the state that they found; `None` if it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
         processes: the number of processes.
         init, first_inference, warmup: ms; `warmup` is the average of a process's warm-up, the first inference included.

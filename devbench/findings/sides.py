@@ -74,7 +74,7 @@ class RunsOfSide:
 
 @contextmanager
 def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterator[tuple[RunsOfSide, RunsOfSide]]:
-    """Both sides of a comparison. A file is read into a temporary store, which is deleted afterwards.
+    """Open both sides of a comparison. A file is read into a temporary store, which is deleted afterwards.
 
     Raises:
         InputError: a side names no run, or both name the same one.
@@ -164,7 +164,7 @@ def device_keys(histories: Sequence[History], texts: Sequence[str]) -> tuple[str
 
 
 def model_names(histories: Sequence[History], texts: Sequence[str]) -> tuple[str, ...]:
-    """The keys of the models with one of these names, or with a key that ends in one: `model` selects `unet/model`.
+    """Return the keys of the models that have one of these names or end in one: `model` selects `unet/model`.
 
     Raises:
         InputError: there is no such model in the store.

@@ -77,7 +77,9 @@ def charted(
 
 
 def readable(read: Callable[[str], bytes]) -> Callable[[str], bytes | None]:
-    """Like `read`, which returns the raw output at a path of a store, but with `None` instead of an error."""
+    """Return a function like `read` (the raw output at a path of a store) that returns `None` instead of raising an
+    error.
+    """
 
     def shown(path: str) -> bytes | None:
         try:

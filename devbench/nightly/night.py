@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a night is measured and reported.
+    """The settings of a night's measurement and report.
 
     Attributes:
         suite: its name, by which its nights are found again.

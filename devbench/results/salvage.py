@@ -52,7 +52,7 @@ _PAGE_SIZE, _PAGE_COUNT = slice(16, 18), slice(28, 32)
 
 @dataclass(slots=True)
 class Salvaged:
-    """What could be read of a store.
+    """The readable part of a damaged store.
 
     Attributes:
         path: a temporary store with the rows that could be read; removed when the process ends.

@@ -17,7 +17,7 @@ from devbench.results.views import find_run
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which results a query selects; an empty selection selects everything.
+    """Filters of a query's results; an empty selection selects everything.
 
     Attributes:
         runs: ids.

@@ -1,7 +1,7 @@
 """Charts as plain data: bars in rows, and panels over time; knows no subject and no drawing.
 
-Numbers have the unit that is shown. A colour is the name of a token of `forms/colours.py`. Texts are as the store has
-them; a form makes them harmless.
+Numbers have the unit that is shown. A colour is the name of a token of `forms/colours.py`. Texts are not escaped; each
+form of output (`forms/`) escapes them.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def signed(change: float | None, unit: str = "ms") -> str:
 
 
 def interval_words(row: ComparedRow) -> str:
-    """Return `+4.1 to +6.3 %`; nothing if there is none, or the metric is exact."""
+    """Return the interval of a change: `+4.1 to +6.3 %`; empty without an interval or for an exact metric."""
     interval = row.comparison.interval
     if interval is None or interval[0] == interval[1]:
         return ""

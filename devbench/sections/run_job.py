@@ -241,4 +241,4 @@ OUTPUT_COLUMNS: tuple[Column[Mapping[str, Any]], ...] = (
            numeric=True, hidden=4),
     Column("verdict", _output_verdict, role="name"),
 )  # fmt: skip
-"""What is shown of a comparison of one output of a job."""
+"""The columns of the comparison of one output of a job."""

@@ -52,8 +52,8 @@ class Column(Generic[Row_contra]):
         choose: a page offers its values as a filter.
         wide: it has room for sentences.
         role: a "name" stays on one line in a terminal.
-        hidden: its place in the order in which columns are hidden if a terminal is too narrow; `None` is never.
-        only_if: the column is shown if this holds for any row.
+        hidden: its position in the order in which columns are hidden if a terminal is too narrow; `None`: never hidden.
+        only_if: the column is shown if this function is true for any row.
     """
 
     title: str

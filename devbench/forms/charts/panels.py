@@ -74,7 +74,7 @@ def _extent(chart: PanelChart) -> tuple[float, float]:
 
 
 def _rows_of_marks(marks: Sequence[Mark], low: float, high: float, width: float) -> list[int]:
-    """The line above the panel, of three, in which the text of each mark fits; the third line takes the rest."""
+    """Return the line above the panel, of three, in which the text of each mark fits; the third line takes the rest."""
     ends = [-math.inf] * 3
     rows = []
     for mark in marks:

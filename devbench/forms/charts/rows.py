@@ -83,7 +83,7 @@ def draw_rows(sheet: Sheet, chart: RowChart, title: str) -> None:
 def _place(
     chart: RowChart, origin: float
 ) -> tuple[list[_Placed], list[tuple[float, str]], list[tuple[float, Row]], float]:
-    """Bars, headings and rows with their positions from the top, and the whole height."""
+    """Return bars, headings and rows with their positions from the top, and the whole height."""
     placed: list[_Placed] = []
     heads: list[tuple[float, str]] = []
     ticks: list[tuple[float, Row]] = []
@@ -140,7 +140,7 @@ def _ends(one: _Placed) -> Iterator[float]:
 
 
 def _text(chart: RowChart, one: _Placed) -> str:
-    """The text at the end of a bar, or of the last piece of a stacked one."""
+    """Return the text at the end of a bar, or of the last piece of a stacked one."""
     if not chart.stacked:
         return one.bar.text
     return one.row.text if one.bar is one.row.bars[-1] else ""

@@ -45,20 +45,20 @@ _FONTS = (
 
 @lru_cache(maxsize=1)
 def families() -> list[str]:
-    """The installed fonts of the list; each letter is drawn with the first font that has it."""
+    """Return the installed fonts of the list; each letter is drawn with the first font that has it."""
     installed = {font.name for font in fontManager.ttflist}
     return [name for name in _FONTS if name in installed] or ["sans-serif"]
 
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float = TEXT, weight: str = "normal") -> float:
-    """The width of a text in points."""
+    """Return the width of a text in points."""
     font = FontProperties(family=families(), size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0])
 
 
 def fitted(text: str, width: float, weight: str = "normal") -> str:
-    """The text on one line, without control characters, cut so that it is at most `width` points wide."""
+    """Return the text on one line, without control characters, cut so that it is at most `width` points wide."""
     text = clean(text)
     while len(text) > 1 and width_of(text, weight=weight) > width:
         text = text[: -2 if text.endswith("…") else -1].rstrip() + "…"
@@ -66,7 +66,7 @@ def fitted(text: str, width: float, weight: str = "normal") -> str:
 
 
 def wrapped(text: str, width: float, size: float = TEXT, weight: str = "normal") -> list[str]:
-    """The text in lines of at most `width` points, broken at spaces, or within a word that is longer than a line."""
+    """Break a text into lines of at most `width` points, at spaces or within a word that is longer than a line."""
     lines = [""]
     for word in clean(text, 600).split(" "):
         joined = f"{lines[-1]} {word}".strip()
@@ -116,7 +116,7 @@ class Sheet:
         self.y += 6
 
     def axes(self, left: float, height: float, right: float = MARGIN) -> Axes:
-        """Axes of a height in points, from `left` to the right margin, below what is there."""
+        """Add axes of a height in points below the existing ones, from `left` to the right margin."""
         axes: Axes = self.figure.add_axes((0, 0, 1, 1), facecolor="none")
         self._axes.append((axes, (left, self.y, self.width - right - left, height)))
         self.y += height
@@ -171,7 +171,7 @@ def log_axis(axes: Axes, which: str, low: float, high: float, most: int) -> None
 
 
 def number_text(value: float, _: object = None) -> str:
-    """`0.05`, `1,500`, `−20`."""
+    """Return `0.05`, `1,500`, `−20`."""
     return f"{value:,.10g}".replace("-", "−")
 
 

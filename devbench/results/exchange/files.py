@@ -53,12 +53,12 @@ class Writer(Protocol):
 
 
 def open_writer(path: Path, table: sa.Table, file_format: Format) -> Writer:
-    """A new file for the rows of a table."""
+    """Return a new file for the rows of a table."""
     return _ParquetWriter(path, table) if file_format == "parquet" else _LinesWriter(path, table)
 
 
 def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
-    """The rows of a file in batches, in the form of `rows.py`.
+    """Yield the rows of a file in batches, in the form of `rows.py`.
 
     Raises:
         InputError: it is another kind of file, or its values do not fit the columns.
@@ -106,7 +106,7 @@ def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
 def _fitting(
     path: Path, before: int, column: sa.Column[Any], values: Sequence[Any], turn: Turn = from_json
 ) -> Sequence[Any]:
-    """A column of a file's values as the database keeps them."""
+    """Return a column of a file's values as the database keeps them."""
     try:
         found = turn(column, values)
         check(column, found)
@@ -127,7 +127,7 @@ def _some_lines(file: IO[bytes]) -> list[bytes]:
 
 
 def _objects(path: Path, before: int, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    """The JSON objects of the lines. All lines are parsed at once; one by one only to find the line of an error."""
+    """Return the JSON objects of the lines. All lines are parsed at once, and single lines only to find an error."""
     try:
         found = json.loads(b"[" + b",".join(lines) + b"]")
         if len(found) == len(lines) and set(map(type, found)) == {dict}:
@@ -230,7 +230,7 @@ def _from_parquet(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any
 
 
 def read_large(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
-    """As `read_file`, for a large file in a process of its own while this one fills the database.
+    """Do the same as `read_file` for a large file, in a second process, while this one fills the database.
 
     Reading costs about as much as adding the rows, so two cores halve the time. A file that makes the reader of Parquet
     crash ends only that process.
@@ -256,7 +256,7 @@ def read_large(path: Path, table: sa.Table, file_format: Format) -> Iterator[Col
 
 
 def _receive(process: subprocess.Popen[bytes], path: Path) -> Columns:
-    """The next rows; nothing at the end."""
+    """Return the next rows; nothing at the end."""
     assert process.stdout is not None
     length = int.from_bytes(process.stdout.read(_LENGTH_BYTES), "big")
     data = process.stdout.read(length)

@@ -48,12 +48,12 @@ class Folder:
     rows: dict[str, int]
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
-        """The rows of a table, some at a time."""
+        """Yield the rows of a table, some at a time."""
         return read_large(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
 
 
 def open_folder(path: Path) -> Folder:
-    """The export in a folder.
+    """Return the export in a folder.
 
     Raises:
         InputError: there is none, a newer devbench wrote it, or a file was changed, cut or is missing.
@@ -130,7 +130,7 @@ def merge_store(store: Store, other: Store, progress: Progress = lambda table, r
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: rows by table, and how many raw outputs."""
+    """The result of an export: rows by table, and the number of raw outputs."""
 
     folder: Path
     rows: Mapping[str, int]

@@ -48,13 +48,13 @@ Progress = Callable[[str, int], None]
 
 @dataclass(slots=True)
 class Merged:
-    """What was added.
+    """The result of a merge.
 
     Attributes:
         added: number of new rows, by table.
         runs: ids of runs of which anything is new.
         conflicts: runs that were left out, each with the reason.
-        raw_paths: raw outputs of what is new.
+        raw_paths: the raw outputs of the new rows.
         raw: how many of them were copied.
     """
 
@@ -137,7 +137,7 @@ class _Merge:
         self.merged.added[table.name] += insert_rows(self.connection, table, names, rows)
 
     def _here(self, table: str, there: Iterable[Any]) -> list[Any]:
-        """The numbers here of rows that others refer to."""
+        """Return the numbers here of rows that others refer to."""
         numbers = self.numbers[table]
         try:
             return [numbers[number] for number in there]
@@ -174,7 +174,7 @@ class _Merge:
             self._add(table, list(columns), rows)
 
     def _new(self, table: sa.Table, names: list[str], rows: Iterable[Row]) -> list[list[Any]]:
-        """The rows that are not here, under new numbers."""
+        """Return the rows that are not here, under new numbers."""
         same = [names.index(name) for name in _SAME[table.name]]
         raw_path = names.index("raw_path") if "raw_path" in names else None
         known, numbers = self.known[table.name], self.numbers[table.name]
@@ -209,7 +209,7 @@ class _Merge:
     # -- runs and jobs --------------------------------------------------------------------------------------------
 
     def _compare_runs(self, rows: Sequence[Row]) -> tuple[set[str], list[dict[str, Any]]]:
-        """The ids of new runs; and the ends of runs that this store has without an end."""
+        """Return the ids of new runs; and the ends of runs that this store has without an end."""
         names = [column.name for column in columns_of(schema.runs)]
         found = fetch(self.connection, sa.select(*columns_of(schema.runs)))
         here = {row[0]: dict(zip(names, row, strict=True)) for row in zip(*found.values(), strict=True)}
@@ -277,7 +277,7 @@ class DeviceKeys:
         self._keys = {pair: self._key(*pair) for pair in arriving}
 
     def translated(self, table: sa.Table, batch: Columns) -> Columns:
-        """The columns of a batch with this store's keys."""
+        """Return the columns of a batch with this store's keys."""
         names = [column.name for column in columns_of(table)]
         name = "key" if table is schema.devices else "device_key"
         if name not in names or table is schema.device_moves:
@@ -289,7 +289,7 @@ class DeviceKeys:
         return columns
 
     def moved(self, runs: Collection[str]) -> Iterator[Row]:
-        """Rows of `device_moves` for these runs."""
+        """Yield rows of `device_moves` for these runs."""
         for (run_id, there), key in self._keys.items():
             was = self._there.get((run_id, there), there)
             if run_id in runs and key != was:

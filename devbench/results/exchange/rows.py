@@ -65,12 +65,12 @@ TABLES: tuple[sa.Table, ...] = (
 
 
 def columns_of(table: sa.Table) -> list[sa.Column[Any]]:
-    """The columns that travel, in their order."""
+    """Return the columns that travel, in their order."""
     return [column for column in table.columns if column.name not in ("counts_latency", "counts_start")]
 
 
 def rows_of(table: sa.Table, runs: sa.Select[Any]) -> sa.Select[Any]:
-    """The rows of a table that belong to runs.
+    """Return the rows of a table that belong to runs.
 
     Args:
         table: one of `TABLES`.
@@ -120,7 +120,7 @@ class BadValue(ValueError):
 
 
 def from_driver(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """A column in one form for all database drivers; values of a wrong type stay unchanged."""
+    """Return a column in one form for all database drivers; values of a wrong type stay unchanged."""
     kind = type_of(column).kind
     if kind == "bool":
         # SQLite stores truth values as 0 and 1.
@@ -131,14 +131,14 @@ def from_driver(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
 
 
 def to_json(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """A column for lines of JSON."""
+    """Return a column for lines of JSON."""
     kind = type_of(column).kind
     turned: Callable[[Any], Any] | None = {"time": lambda us: from_us(us).isoformat(), "packed": unpack}.get(kind)
     return [None if value is None else turned(value) for value in values] if turned else values
 
 
 def from_json(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """A column of a file's JSON values; those that fit no column stay as they are.
+    """Return a column of a file's JSON values; those that fit no column stay as they are.
 
     Raises:
         BadValue: a value is not a time, or JSON of another shape.
@@ -167,7 +167,7 @@ def _time(column: sa.Column[Any], value: Any, index: int) -> int:
 
 
 def bad_values(column: sa.Column[Any], values: Sequence[Any], *, unpacked: bool = False) -> Iterator[BadValue]:
-    """The values that do not fit a column.
+    """Yield the values that do not fit a column.
 
     Args:
         column: the column, with its type.
@@ -211,12 +211,12 @@ def check(column: sa.Column[Any], values: Sequence[Any], *, unpacked: bool = Fal
 
 
 def refused(place: str, error: BadValue) -> InputError:
-    """The error line for a bad value."""
+    """Return the error line for a bad value."""
     return InputError(f"{place}: {error}", hint="it is damaged or not devbench's; nothing was imported")
 
 
 def damaged(place: str, error: BadValue) -> DamagedStore:
-    """The error line for a bad value of the own store."""
+    """Return the error line for a bad value of the own store."""
     return DamagedStore(f"{place}: {error}", hint="it is damaged; restore it from a copy")
 
 
@@ -227,7 +227,7 @@ def store_rows(
     problem: Callable[[str, BadValue], DevbenchError],
     table: sa.Table,
 ) -> Iterator[Columns]:
-    """The rows of a table of a store, some at a time, as the columns of `columns_of`.
+    """Yield the rows of a table of a store, some at a time, as the columns of `columns_of`.
 
     Args:
         connection: must stay open until the last row was read; all rows are from its snapshot of the store.
