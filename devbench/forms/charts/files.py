@@ -1,4 +1,4 @@
-"""A chart as the bytes of a file; equal data make equal files."""
+"""Makes the bytes of a chart's file; equal data make equal files."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _time_axis(axes: Axes, sheet: Sheet, *, dates: bool, labelled: bool) -> None
 
 
 def _behind(axes: Axes, spans: Sequence[Span], sheet: Sheet, scale: float) -> None:
-    """Stretches behind a panel, those of one look in one go: there may be many."""
+    """Draw the spans behind a panel. There may be many, so those with the same style are drawn together."""
     for form, colour in dict.fromkeys((span.form, span.colour) for span in spans):
         alike = [span for span in spans if (span.form, span.colour) == (form, colour)]
         across = [(span.start * scale, (span.end - span.start) * scale) for span in alike]
@@ -148,7 +148,7 @@ def _behind(axes: Axes, spans: Sequence[Span], sheet: Sheet, scale: float) -> No
 
 
 def _span(axes: Axes, span: Span, sheet: Sheet, scale: float) -> None:
-    """A span in its row."""
+    """Draw a span in its row."""
     assert span.row is not None
     colour = sheet.colours[span.colour]
     across = [(span.start * scale, (span.end - span.start) * scale)]
@@ -161,7 +161,7 @@ def _span(axes: Axes, span: Span, sheet: Sheet, scale: float) -> None:
 
 
 def _areas(axes: Axes, panel: Panel, sheet: Sheet, scale: float) -> None:
-    """Stacked areas, which have the same times."""
+    """Draw stacked areas, which have the same times."""
     areas = [one for one in panel.lines if one.form == "area"]
     if areas:
         colours = [sheet.colours[one.colour] for one in areas]

@@ -111,7 +111,7 @@ def _place(
 
 
 def _limits(axes: Axes, chart: RowChart, placed: list[_Placed], origin: float, width: float) -> None:
-    """An axis on which each bar fits together with its text, whose width does not depend on the axis."""
+    """Set the limits of the axis so that each bar fits with its text, whose width does not depend on the axis."""
     points = [(one, end) for one in placed for end in _ends(one)]
     points += [(one, point.value) for one in placed for point in one.row.points]
     at: Any = (lambda value: math.log10(max(value, origin))) if chart.log else float

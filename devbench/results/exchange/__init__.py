@@ -1,1 +1,1 @@
-"""Results that travel: out of a store into files, from files or from another store into this one."""
+"""Exports results from a store to files, and imports them from files or from another store."""

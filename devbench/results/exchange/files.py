@@ -1,4 +1,4 @@
-"""Files of rows: a table as JSON lines or as Parquet, written and read some rows at a time; knows no store.
+"""Writes and reads a table as JSON lines or as Parquet, some rows at a time; knows no store.
 
 JSON lines need only Python; Parquet needs pyarrow (extra `parquet`), is a tenth of the size, and is read by
 many programs. In JSON lines, times are ISO 8601 in UTC and JSON is JSON; in Parquet they are timestamps and text.
@@ -34,12 +34,12 @@ from devbench.results.exchange.rows import (
 Format = Literal["jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 _AT_ONCE = 20_000
-# Measurements of large models have some megabytes; a line is read whole.
+# The largest line: each is read as a whole, and measurements of large models have some megabytes.
 _LONGEST_LINE = 64 * 1024 * 1024
 _MAX_AT_ONCE = 8 * 1024 * 1024
 # The largest group of rows in a Parquet file, in bytes before it is unpacked; devbench writes groups of 20,000 rows.
 _LARGEST_GROUP = 2 * 1024**3
-# A process takes half a second to start; smaller files are read in less.
+# Larger files are read in a second process. Starting it takes half a second, in which smaller files are read already.
 _LARGE_BYTES = 4 * 1024 * 1024
 _LENGTH_BYTES = 8
 Turn = Callable[[sa.Column[Any], Sequence[Any]], Sequence[Any]]
@@ -222,7 +222,7 @@ def _from_parquet(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any
                 except (ValueError, RecursionError) as error:
                     raise BadValue(column, getattr(error, "what", "not JSON"), index) from None
         return [packed[text] for text in values]
-    # A time is a number already.
+    # Times are already numbers here.
     return values if kind == "time" else from_json(column, values)
 
 

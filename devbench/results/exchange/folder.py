@@ -1,6 +1,6 @@
 """Writes runs of a store to a folder and reads them: one file per table, a manifest, optionally raw outputs.
 
-What is read, from a folder or from another store, is added to a store in one transaction, each row once.
+Rows from a folder or from another store are added to a store in one transaction, each row once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LARGEST_MANIFEST = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """An export's folder as a source of rows; every file is what the manifest says it is."""
+    """The folder of an export as a source of rows; all files were checked against the manifest."""
 
     path: Path
     file_format: Format
@@ -100,7 +100,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def import_folder(store: Store, folder: Folder, progress: Progress = lambda table, rows: None) -> Merged:
-    """Add an export to a store; what is there already is left as it is.
+    """Add an export to a store; existing rows are not changed.
 
     Raises:
         InputError: its rows are not what a store can hold.
@@ -112,7 +112,7 @@ def import_folder(store: Store, folder: Folder, progress: Progress = lambda tabl
 
 
 def merge_store(store: Store, other: Store, progress: Progress = lambda table, rows: None) -> Merged:
-    """Add all runs of another store, with their raw outputs; what is there already is left as it is.
+    """Add all runs of another store, with their raw outputs; existing rows are not changed.
 
     Raises:
         InputError: its rows are not what a store can hold, or it is the same store.
@@ -247,7 +247,7 @@ def copy_raw(raw_paths: Iterable[str], root: Path, below: str, target: Path, run
 
 
 def _copied(source: IO[bytes], target: Path, parts: list[str]) -> bool:
-    """Write a raw output to its place; not if one is there, or a link leads elsewhere."""
+    """Write a raw output to its place, unless there is a file already or the path contains a link."""
     here = target.joinpath(*parts)
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)

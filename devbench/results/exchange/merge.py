@@ -1,7 +1,7 @@
 """Adds rows of another store to this one, each once: existing rows stay, new ones are added with what they refer to.
 
-A run is the same by its id, a job by its number in the run, a repetition by its job, purpose, index and start. If a run
-of that id is another one here, all of it is left out, and that is reported. Numbers of rows are those of this store;
+A run is the same by its id, a job by its number in the run, a repetition by its job, purpose, index and start. If this
+store has a different run with the same id, the run is left out and reported. Numbers of rows are those of this store;
 those that are hashes of content are computed again, so that no file can put its text under another's number.
 """
 
@@ -88,7 +88,7 @@ class _Merge:
         self.connection, self.source, self.progress = connection, source, progress
         self.merged = Merged({table.name: 0 for table in TABLES})
         self.keys = DeviceKeys(connection, source)
-        # By table: for each row number of the source, the row number here; `None` if the row is left out.
+        # By table: the row number in this store for each row number of the source; `None` if the row is left out.
         self.numbers: dict[str, dict[Any, Any]] = {table.name: {} for table in TABLES}
         # For tables in `_SAME`: the numbers of the rows that this store already has; `None` if those rows take no
         # additions.
@@ -137,7 +137,7 @@ class _Merge:
         self.merged.added[table.name] += insert_rows(self.connection, table, names, rows)
 
     def _here(self, table: str, there: Iterable[Any]) -> list[Any]:
-        """Return the numbers here of rows that others refer to."""
+        """Return the numbers in this store of the rows that other rows refer to."""
         numbers = self.numbers[table]
         try:
             return [numbers[number] for number in there]
@@ -145,7 +145,7 @@ class _Merge:
             raise InputError(f"a row refers to {error} of {table}, which is not there", hint=_HINT) from None
 
     def _table(self, table: sa.Table) -> None:
-        """The rows of a table, with the row numbers of this store."""
+        """Add the rows of a table, with the row numbers of this store."""
         names = [column.name for column in columns_of(table)]
         if table is schema.repetitions:
             self.known[table.name] = dict.fromkeys(self._known_repetitions())
@@ -174,7 +174,7 @@ class _Merge:
             self._add(table, list(columns), rows)
 
     def _new(self, table: sa.Table, names: list[str], rows: Iterable[Row]) -> list[list[Any]]:
-        """Return the rows that are not here, under new numbers."""
+        """Return the rows that this store does not have, with new numbers."""
         same = [names.index(name) for name in _SAME[table.name]]
         raw_path = names.index("raw_path") if "raw_path" in names else None
         known, numbers = self.known[table.name], self.numbers[table.name]
@@ -244,7 +244,7 @@ class _Merge:
             self.merged.conflicts.append(f"{run_id} {why}")
 
     def _compare_jobs(self, rows: Sequence[Row]) -> None:
-        """Find the jobs that are here. If a job of that number is another job, the run is a different run."""
+        """Find the jobs that this store has. If a job with the same number differs, the run is a different run."""
         jobs = schema.jobs
         names = ("id", "run_id", "number", "device_key", "case_id", "model_sha256", "binary_sha256")
         places = [list(jobs.c.keys()).index(name) for name in names]
@@ -300,7 +300,7 @@ class DeviceKeys:
         if run_id in self._known:
             return str(self._here.get((run_id, was), was))
         joined = self._aliases.get(was, key)
-        # If a run measured both, they are two devices, whatever was decided.
+        # If a run measured both devices, they are different ones, even if their histories were merged.
         return key if joined != key and (run_id, joined) in self._arriving else joined
 
 

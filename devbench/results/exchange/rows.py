@@ -1,7 +1,7 @@
-"""Rows that travel between stores and files: which tables and columns, how values are written, and whether they fit.
+"""The tables and columns that are exported and imported, how values are written, and whether they fit.
 
 Rows are as the database keeps them (`column_types.py`), whatever the database: times are microseconds, JSON is packed.
-Totals of jobs (`writing.py`) do not travel: they are computed where the rows arrive.
+Totals of jobs (`writing.py`) are not exported: the importing store computes them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ TABLES: tuple[sa.Table, ...] = (
 
 
 def columns_of(table: sa.Table) -> list[sa.Column[Any]]:
-    """Return the columns that travel, in their order."""
+    """Return the exported columns in their order."""
     return [column for column in table.columns if column.name not in ("counts_latency", "counts_start")]
 
 
@@ -201,10 +201,10 @@ def _all_fit(kept: Kept, known: Sequence[Any], *, unpacked: bool) -> bool:
 
 
 def check(column: sa.Column[Any], values: Sequence[Any], *, unpacked: bool = False) -> None:
-    """As `bad_values`.
+    """Raise the first error that `bad_values` finds.
 
     Raises:
-        BadValue: the first of them.
+        BadValue: a value does not fit the column.
     """
     for error in bad_values(column, values, unpacked=unpacked):
         raise error
