@@ -165,7 +165,7 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
         logs, used = one
         parts = moments[at : at + len(used)]
         at += len(used)
-        parts[:2] = _lent(parts[:2], both, of)
+        parts[:2] = _with_borrowed_scatter(parts[:2], both, of)
         place = len(found)
         least = _MIN_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
         errors, size, drift = parts, parts[1].mean - parts[0].mean, None
@@ -215,7 +215,7 @@ def _testable(pair: Pair, of: Metric, sides: Sequence[tuple[float, ...]]) -> boo
     return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= MIN_REPETITIONS)
 
 
-def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
+def _with_borrowed_scatter(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
     """Return the moments.
 
     A side with too few values gets the other side's scatter; if both have too few, the assumed one.

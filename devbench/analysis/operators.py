@@ -146,6 +146,6 @@ def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) 
 def _is_partition(kind: str, named: bool) -> bool:
     """Whether a row is a delegate's partition, whose time contains that of the rows inside it.
 
-    Such a row has the name of a kernel that the delegate created, or a type that contains "delegate".
+    Its type is the name under which the delegate reports its nodes (`named`), or contains "delegate".
     """
     return named or "delegate" in kind.casefold()

@@ -175,7 +175,7 @@ def run(
             if view is not None:
                 check_same_plan(view, plan)
             try:
-                _clear(incoming)
+                _delete_output_of_dead_runs(incoming)
                 if view is not None:
                     store.reopen_run(run_id)
                 if team is None:
@@ -267,7 +267,7 @@ def _note_fault(session: DeviceSession, error: DevbenchError) -> None:
             note_fault(session.facts.key, error.what)
 
 
-def _clear(incoming: Path) -> None:
+def _delete_output_of_dead_runs(incoming: Path) -> None:
     """Delete incoming output of runs that are not being measured any more: their processes died."""
     for left in list(incoming.iterdir()):
         with contextlib.suppress(OSError):

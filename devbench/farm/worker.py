@@ -117,7 +117,7 @@ class Worker:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("psycopg")
         # This start waits for the fork server's imports, so that jobs do not wait for them.
-        first = context.Process(target=_nothing)
+        first = context.Process(target=_import_modules)
         first.start()
         self._connect()
         self._phones = Phones(self._waker.wake)
@@ -126,7 +126,7 @@ class Worker:
                 self._serve(context)
                 self._failures = 0
             except FarmProblem as error:
-                self._lost(error)
+                self._disconnect(error)
             self._wait()
             self._reap()
         try:
@@ -185,7 +185,7 @@ class Worker:
             return False
         return True
 
-    def _lost(self, error: FarmProblem) -> None:
+    def _disconnect(self, error: FarmProblem) -> None:
         """Close the connection and continue without the database.
 
         Raises:
@@ -335,7 +335,7 @@ class Worker:
         self._waker.clear()
 
 
-def _nothing() -> None:
+def _import_modules() -> None:
     """Does nothing: starting it makes the fork server import its modules."""
 
 

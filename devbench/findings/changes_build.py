@@ -355,7 +355,7 @@ def model_changes(
     )
     found = []
     for model, members in by_model.items():
-        found += [_told(model, part) for part in _parts(members, tolerance)]
+        found += [_model_change(model, part) for part in _parts(members, tolerance)]
     return tuple(sorted(found, key=lambda one: (one.sides.at_utc, one.model)))
 
 
@@ -373,7 +373,7 @@ def _parts(members: list[tuple[int, _Member]], tolerance: int) -> list[list[_Mem
     return parts
 
 
-def _told(model: str, members: Sequence[_Member]) -> ModelChange:
+def _model_change(model: str, members: Sequence[_Member]) -> ModelChange:
     by_metric = grouped(
         ((one.metric, one.operator_type, change.point.direction), (one, change)) for one, change in members
     )

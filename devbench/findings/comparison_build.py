@@ -147,7 +147,7 @@ def _subjects(jobs: pd.DataFrame) -> dict[Key, CaseOnDevice]:
     found = {}
     for row in jobs[names].drop_duplicates(["device_key", "case"], keep="last").itertuples(index=False):
         found[row.device_key, row.case] = CaseOnDevice(
-            row.device_key, row.device, bool(row.virtual), row.case, row.model, row.delegate, _whole(row.threads)
+            row.device_key, row.device, bool(row.virtual), row.case, row.model, row.delegate, _whole_number(row.threads)
         )
     return found
 
@@ -258,9 +258,9 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {
         (row.device_key, row.case): DelegatedNodes(
-            _whole(row.nodes_delegated),
-            _whole(row.nodes_total),
-            _whole(row.partitions),
+            _whole_number(row.nodes_delegated),
+            _whole_number(row.nodes_total),
+            _whole_number(row.partitions),
             # A time that is not known is NaN.
             None if row.delegated_node_share != row.delegated_node_share else bool(row.delegated_node_share == 1),
         )
@@ -269,7 +269,7 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     return {key: Side(tuple(operators.get(key, ())), taken.get(key)) for key in keys}
 
 
-def _whole(value: Any) -> int | None:
+def _whole_number(value: Any) -> int | None:
     import pandas as pd
 
     return None if pd.isna(value) else int(value)

@@ -346,12 +346,17 @@ def corrections(
         subject = subjects[device, case]
         for key in cases:
             series = (*key, metric, kind)
-            if series in samples and key[0] == device and key[1] != case and _alike(subject, subjects[key], name):
+            if (
+                series in samples
+                and key[0] == device
+                and key[1] != case
+                and _is_corrected_by(subject, subjects[key], name)
+            ):
                 by[device, case, metric, kind] = series
     return Corrections(by, frozenset(samples), samples, tuple(notices))
 
 
-def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
+def _is_corrected_by(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
     """Whether a reference corrects a case: a case corrects all, a model those with the same delegate and options."""
     if reference.case == name:
         return True

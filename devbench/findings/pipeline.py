@@ -224,7 +224,9 @@ def _variant(
     residencies = dict.fromkeys(one.residency for one in group if one.residency != "alone")
     device = jobs[first.stages[0].job_number].device
     full = _full_cores(stages, first.keep)
-    wholes = tuple(_whole(name, [one for one in group if one.residency == name], stages, full) for name in residencies)
+    wholes = tuple(
+        _whole_result(name, [one for one in group if one.residency == name], stages, full) for name in residencies
+    )
     return Variant(
         device=device,
         pipeline=first.pipeline,
@@ -288,7 +290,7 @@ def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord
     return tuple(stages)
 
 
-def _whole(
+def _whole_result(
     residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[MeasuredStage], full_cores: int
 ) -> Whole:
     well = tuple(one for one in sessions if one.status == "ok" and one.latency_ms is not None)

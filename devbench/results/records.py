@@ -161,7 +161,8 @@ class JobRecord:
 class OperatorRecord:
     """One row of an operator profile. `phase` is "init" or "runs"; `inside_delegate` rows lie within a partition.
 
-    `is_partition`: the row is a whole partition of a delegate; it has the name of a kernel that the delegate created.
+    `is_partition`: the row is a whole partition of a delegate; its type is the name under which the delegate reports
+    its nodes.
     """
 
     phase: Literal["init", "runs"]

@@ -53,15 +53,15 @@ def changes_document(
     )
 
 
-def _what(one: Told) -> str:
+def _subject_words(one: Told) -> str:
     return f"the whole device {one.device}" if isinstance(one, DeviceChange) else f"{one.model} {where_words(one)}"
 
 
-def _told(report: ChangesReport) -> Iterator[Section]:
+def _changes_section(report: ChangesReport) -> Iterator[Section]:
     """Yield the events of devices, then the changes of models, each with its date and what else changed then."""
     columns: tuple[Column[Told], ...] = (
         Column("date", lambda one: Cell(f"{one.sides.at_utc:%Y-%m-%d}", kind=_kind(one))),
-        Column("what", _what),
+        Column("what", _subject_words),
         Column("change", lambda one: Cell("\n".join(directions(one)), kind=_kind(one))),
         Column("what else changed", lambda one: Cell("\n".join(sides_words(one.sides)), kind="soft")),
     )
@@ -107,7 +107,7 @@ def _when(sides: Sides) -> Cell:
     return Cell(f"{sides.at_utc:%Y-%m-%d %H:%M}", sides.at_utc.timestamp())
 
 
-def _told_table(key: str, caption: str, told: Sequence[Told], change: str, *what: Column[Any]) -> Table:
+def _changes_table(key: str, caption: str, told: Sequence[Told], change: str, *what: Column[Any]) -> Table:
     """Return changes of models or devices, the newest first; `change` is the title of the column of effects."""
     directed = Column[Told](change, lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True)
     return table(key, caption, (_WHEN, *what, directed, _WITH_IT), reversed(told))
@@ -142,10 +142,10 @@ def page_section(report: ChangesReport) -> Iterator[Section]:
     words = summary_words(report)
     device, model = (Column[Any](name, attrgetter(name), choose=True) for name in ("device", "model"))
     tables = (
-        _told_table(
+        _changes_table(
             "events", "events of whole devices, such as an update of the system", report.events, "what it did", device
         ),
-        _told_table(
+        _changes_table(
             "models",
             "changes of models, those of the same nights together",
             report.models,
@@ -162,7 +162,7 @@ def page_section(report: ChangesReport) -> Iterator[Section]:
     )
 
 
-SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(page_section, PAGE))
+SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_changes_section, TEXT), SectionOf(page_section, PAGE))
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
@@ -309,7 +309,12 @@ def changes_lines(report: ChangesReport) -> list[str]:
     """
     told = sorted(report.told, key=lambda one: one.sides.at_utc)
     return [
-        "; ".join([f"{one.sides.at_utc:%Y-%m-%d} {_what(one)}: {'; '.join(directions(one))}", *sides_words(one.sides)])
+        "; ".join(
+            [
+                f"{one.sides.at_utc:%Y-%m-%d} {_subject_words(one)}: {'; '.join(directions(one))}",
+                *sides_words(one.sides),
+            ]
+        )
         for one in told
     ]
 

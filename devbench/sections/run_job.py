@@ -44,7 +44,7 @@ def _raw(repetition: Any) -> Raw:
     code = "none" if repetition.exit_code is None else repetition.exit_code
     started = f"{repetition.started_utc:%H:%M:%S} UTC"
     words = f"exit code {code} · {started} · {repetition.duration_s:.2f} s · {repetition.raw_path}"
-    return Raw(_what(repetition), " ".join(repetition.argv), words, repetition.raw_path)
+    return Raw(_result_words(repetition), " ".join(repetition.argv), words, repetition.raw_path)
 
 
 def _parts(job: JobReport) -> Iterator[Part]:
@@ -121,7 +121,7 @@ def _operators(job: JobReport) -> Table:
 # -- repetitions ------------------------------------------------------------------------------------------------------
 
 
-def _what(repetition: Any) -> str:
+def _result_words(repetition: Any) -> str:
     """Return a repetition in a few words, with its result."""
     name = _name(repetition)
     if repetition.latency_avg_us is not None:

@@ -68,7 +68,7 @@ def classify(
         how = "the connection ended first" if exit_code is None else f"exit code {exit_code}"
         return Failure(_K.OUTPUT_INCOMPLETE, f"the output ends before the tool's summary ({how})")
     if exit_code != 0:
-        return Failure(_K.TOOL_ERROR, _told(measured) or f"exit code {exit_code}")
+        return Failure(_K.TOOL_ERROR, _best_warning(measured) or f"exit code {exit_code}")
     return _delegation(measured, delegate, require)
 
 
@@ -86,7 +86,7 @@ def _unknown(flags: Sequence[str], argv: Sequence[str]) -> str:
     return f"Unconsumed cmdline flags: {' '.join(given or flags)}"
 
 
-def _told(measured: Measurement) -> str:
+def _best_warning(measured: Measurement) -> str:
     return best_reason(measured.warnings) or next(iter(measured.warnings), "")
 
 

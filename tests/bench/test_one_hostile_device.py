@@ -76,7 +76,7 @@ def test_the_next_run_deletes_output_of_dead_runs_and_leaves_that_of_others(tmp_
     for name in (f"{dead}-job0001-latency-000.out", f"{alive}-job0001-latency-000.err", "tmp1234"):
         (incoming / name).write_bytes(b"x")
     with hold(lock_of(alive), held=""):
-        runner._clear(incoming)
+        runner._delete_output_of_dead_runs(incoming)
     assert sorted(path.name for path in incoming.iterdir()) == [f"{alive}-job0001-latency-000.err", "tmp1234"]
 
 

@@ -10,7 +10,7 @@ from devbench.tool.measurement import DelegateUse, FailureKind, UnsupportedOp
 from devbench.tool.parse import parse_bytes, parse_text, to_json
 from devbench.tool.parse.log import parse_blocks
 from devbench.tool.parse.pipeline_log import StageLog, parse_session
-from devbench.tool.parse.problems import names_reason, telling
+from devbench.tool.parse.problems import names_reason, specificity
 from devbench.tool.parse.proto import _message_class, _result_class
 
 H = "STARTING!\nGraph: [m.tflite]\nLoaded model m.tflite\n"
@@ -141,10 +141,10 @@ def test_a_latency_below_zero_or_of_years_is_a_failure(value: str, status: str) 
 
 
 def test_how_specific_a_reason_is() -> None:
-    assert telling("No selector for ADD") == 3
+    assert specificity("No selector for ADD") == 3
     assert names_reason("No selector for ADD")
-    assert telling("MUL: Not supported") == 4
-    assert telling("something else") == 2
+    assert specificity("MUL: Not supported") == 4
+    assert specificity("something else") == 2
     assert not names_reason("something else")
 
 

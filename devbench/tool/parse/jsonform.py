@@ -16,14 +16,14 @@ def to_json(measurement: Measurement) -> dict[str, Any]:
         values["failure"]["kind"] = measurement.failure.kind.value
     profile = {"init": values.pop("profile_init"), "runs": values.pop("profile_runs")}
     warnings = values.pop("warnings")
-    return dict(_said({**values, "profile": profile, "warnings": warnings}))
+    return dict(_without_empty({**values, "profile": profile, "warnings": warnings}))
 
 
-def _said(value: Any) -> Any:
+def _without_empty(value: Any) -> Any:
     """`value` without `None`, empty texts, lists and objects."""
     if isinstance(value, dict):
-        pairs = ((key, _said(item)) for key, item in value.items())
+        pairs = ((key, _without_empty(item)) for key, item in value.items())
         return {key: item for key, item in pairs if item is not None and item != [] and item != {} and item != ""}
     if isinstance(value, (list, tuple)):
-        return [_said(item) for item in value]
+        return [_without_empty(item) for item in value]
     return value

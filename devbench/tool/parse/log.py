@@ -196,14 +196,14 @@ class _Run:
             self.over, self.empty = True, False
             return True
         message = line.words[:_MAX_MESSAGE]
-        kind = problems.deadly(line)
+        kind = problems.kind_of_death(line)
         if kind is FailureKind.BINARY_NOT_FOR_DEVICE and self.summary.finished:
             kind = None  # of a later command, since this one has run
         if kind is not None:
             self.empty = False
             self.dead = self.dead or Failure(kind, message)
             return True
-        kind = problems.stable(line)
+        kind = problems.kind_of_ending(line)
         if kind is not None:
             self.empty = False
             self._stopped(Failure(kind, message))

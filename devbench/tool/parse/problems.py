@@ -111,12 +111,12 @@ _SUSPICIOUS = re.compile(
 )
 
 
-def deadly(line: LogLine) -> FailureKind | None:
+def kind_of_death(line: LogLine) -> FailureKind | None:
     """The kind of a line that shows that the process died or never started."""
     return _first(_COMPILED, line)
 
 
-def stable(line: LogLine) -> FailureKind | None:
+def kind_of_ending(line: LogLine) -> FailureKind | None:
     """The kind of a line with which the tool ends a run."""
     return _first(_COMPILED_STABLE, line)
 
@@ -126,20 +126,20 @@ def is_restored(line: LogLine) -> bool:
     return _RESTORED.search(line.text) is not None
 
 
-def telling(message: str) -> int:
+def specificity(message: str) -> int:
     """How specific a line is about a failure: 0 (only that there was one) to 4 (the operator and the reason)."""
     return next((score for score, pattern in _TELLING if pattern.search(message)), 2)
 
 
 def names_reason(message: str) -> bool:
     """Whether a line gives a reason, not only that something failed."""
-    return telling(message) >= 3
+    return specificity(message) >= 3
 
 
 def best_reason(messages: Iterable[str]) -> str:
     """The most specific line, the first of several; empty if all lines only show that something failed."""
-    best = max(messages, key=telling, default="")
-    return best if telling(best) else ""
+    best = max(messages, key=specificity, default="")
+    return best if specificity(best) else ""
 
 
 @dataclass(slots=True)
@@ -156,12 +156,12 @@ class Causes:
     _best: int = 0
 
     def add(self, message: str, *, is_error: bool) -> None:
-        score = telling(message)
+        score = specificity(message)
         is_error = is_error or _LIBRARY_ERROR.match(message) is not None
         if score > self._best and (is_error or names_reason(message)):
             self.first, self._best = message, score
         # The help text after an invalid flag is not a cause.
-        if is_error and not message.startswith("usage:") and (score or not self.last or not telling(self.last)):
+        if is_error and not message.startswith("usage:") and (score or not self.last or not specificity(self.last)):
             self.last = message
 
 
