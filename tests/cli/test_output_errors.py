@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.cli import app
 from tests.conftest import DATA
 
 _FULL = Path("/dev/full")
@@ -61,17 +63,23 @@ def test_doctor_answers_where_no_folder_can_be_made(tmp_path: Path) -> None:
     assert "DEVBENCH_HOME" in findings["disk"]["mend"]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["report", "latest", "--out"], ["chart", "latency", "latest", "--out"], ["publish"], ["compare", "latest", "latest", "--out"]],
-    ids=lambda words: words[0],
-)  # fmt: skip
-def test_a_name_that_is_too_long_for_a_file_is_one_line(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.campaign
+def test_a_name_that_is_too_long_for_a_file_is_one_line(tmp_path: Path) -> None:
     env = {"DEVBENCH_HOME": str(tmp_path)}
     run = ["run", str(DATA / "tiny_conv.tflite"), "-d", "virtual", "-D", "cpu", "-r", "1", "--quiet", "--no-report"]
     assert call([*run, "--max-secs", "0.1"], subprocess.DEVNULL, **env).returncode == 0
     name = str(tmp_path / ("x" * 300 + ".png"))
-    done = call([*words, name], subprocess.DEVNULL, **env)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: cannot use {name}") and "File name too long → check the path" in done.stderr
-    assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
+    for words in ("report latest --out", "chart latency latest --out", "publish", "compare latest latest --out"):
+        done = call([*words.split(), name], subprocess.DEVNULL, **env)
+        assert done.returncode == 2, words
+        assert done.stderr.startswith(f"error: cannot use {name}") and "File name too long → check" in done.stderr
+        assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_used_is_named() -> None:
+    long = app._problem_of(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
+    other = app._problem_of(PermissionError(errno.EACCES, "Permission denied", "report.html"))
+    assert (long.exit_code, other.exit_code) == (2, 3)
+    assert other.what == "cannot use report.html: Permission denied"
+    with pytest.raises(OSError, match="odd"):
+        app._problem_of(OSError(errno.EINVAL, "odd"))

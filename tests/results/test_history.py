@@ -219,6 +219,7 @@ def test_an_empty_store_gives_empty_frames_with_their_columns(store: Store, url:
             assert len(frame.columns) > 5
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("what", ["a run", "a job", "a failed repetition", "no profile", "a failed session"])
 def test_a_store_that_measured_little_can_be_asked_for_everything(store: Store, url: str, what: str) -> None:
     store.create_run(run_record())
