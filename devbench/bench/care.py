@@ -37,13 +37,13 @@ class BatteryLow(EnvironmentProblem):
 def prepare(
     device: Device, care: Care, stop: threading.Event, tell: Callable[[Waiting], None], take: Callable[[], None]
 ) -> Mapping[str, Mapping[str, float]]:
-    """Restart and charge a device if requested; returns what was done, for the options of its jobs.
+    """Restart and charge a device if requested; return what was done, which is stored with the options of its jobs.
 
     Args:
         device: an adb connection; this process has the lease.
         stop: ends the waiting.
         tell: is called with each wait.
-        take: takes the lease again, which ends with a restart.
+        take: takes the lease again after a restart, which ends it.
 
     Raises:
         NotRestarted, BatteryLow: it could not be done.
@@ -80,13 +80,13 @@ def prepare(
 
 
 def check_battery(device: Device, care: Care, last: tuple[float, Mapping[str, Any]] | None) -> None:
-    """End the work on a device whose battery is at the level of `--battery-stop`, or below.
+    """Raise an error, which ends the work, if the device's battery is at the level of `--battery-stop` or below.
 
     Args:
         last: the latest conditions with their time; `None` if none were read.
 
     Raises:
-        BatteryLow: it is.
+        BatteryLow: the battery is at that level or below.
     """
     level = last[1].get("battery_level") if last is not None else None
     if care.battery_stop is not None and level is not None and level <= care.battery_stop:
@@ -113,12 +113,12 @@ class NotRestarted(EnvironmentProblem):
 
 
 def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threading.Event | None = None) -> float:
-    """Restart a device and wait until it has booted; the lease on it ends with that. Gives the seconds that it took.
+    """Restart a device, which ends the lease on it, and wait until it has booted; return how many seconds that took.
 
     Args:
         device: an adb connection; it uses the device's new connection afterwards.
-        facts: what is known of the device, to find its board again.
-        deadline_s: how long at most.
+        facts: the facts about the device, used to recognise it after the restart.
+        deadline_s: how long to wait at most.
         stop: ends the waiting.
 
     Raises:
@@ -127,7 +127,7 @@ def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threadi
     """
     began = time.monotonic()
     stop = stop or threading.Event()
-    # The connection is meant to end here, so nothing may restore it meanwhile.
+    # The restart ends the connection, and nothing else may try to restore it meanwhile.
     recover, device.recover = device.recover, None
     state = "is still running"
     try:
@@ -149,7 +149,7 @@ def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threadi
 
 
 def _state(device: Device, facts: DeviceFacts) -> tuple[bool, str]:
-    """Whether the device has booted again, and how far it is."""
+    """Return whether the device has booted again, and words for its present state, for an error message."""
     for board in identify_boards(device.server, connections(device)):
         if board.facts is not None and board.key == facts.key:
             if board.facts.identity.boot == facts.identity.boot:

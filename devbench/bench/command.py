@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The tool's profiling buffer has room for 1,024 events by default; a graph with more operators would lose some.
 _PROFILING_BUFFER_DEFAULT = 1024
 _TIMEOUT_S = 15.0
-# The words that a prelude prints.
+# What a prelude (see `Command.prelude`) prints: the file cache was emptied; the delegate's cache is not empty.
 DROPPED, CACHED = "dropped", "cached"
 _DROP = f"sync; echo 3 > /proc/sys/vm/drop_caches && echo {DROPPED}"
 
@@ -37,13 +37,13 @@ class Command:
     """One process of the tool.
 
     Attributes:
-        argv, env: its words and its environment.
+        argv, env: the words of its command line, and its environment variables.
         out: the device's file for the model's outputs, if requested.
         prelude: shell text that runs before it; prints DROPPED if the file cache was emptied and CACHED if the
             delegate's cache is not empty.
         has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
-        shell: shell text that is run instead of the words: the tool as an app, or the session of a pipeline.
-        stop: for the tool as an app: shell text that ends what is left after the process was killed.
+        shell: shell text that runs instead of `argv`: for the tool as an app, or for the session of a pipeline.
+        stop: for the tool as an app: shell text that ends the app after the script was killed.
     """
 
     argv: tuple[str, ...]
@@ -59,7 +59,7 @@ class Commands:
     """Makes commands for one device.
 
     Args:
-        device, depot: where files go.
+        device, depot: the device, and the depot that files are pushed to.
         root: the folder of everything on the device.
         binary: the tool; `binary_path` is its path there, or the name of the app's activity.
         cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
@@ -86,20 +86,20 @@ class Commands:
         self._can_drop = can_drop
 
     def can_be_cold(self, case: Case) -> bool:
-        """Whether there is anything to empty before a process: the file cache, or a cache of the delegate's."""
+        """Whether the device's file cache or a cache of the delegate can be emptied before a process."""
         return self._can_drop or case.delegate.uses_cache
 
     def prepare(self, case: Case, files: Sequence[FileRecord] = ()) -> None:
         """Put a delegate's libraries into a folder on the device, under their own names, and make its cache folder.
 
-        `files` are the job's, with the hashes under which they are recorded.
+        `files` are the job's recorded files, with their hashes.
         """
         recorded = {one.name: one.sha256 for one in files if one.role == "delegate"}
         delegate, places = case.delegate, self._places(case)
         commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
             folder = shlex.quote(places["files"])
-            # The folder is emptied first: a library of an earlier run would be loaded too.
+            # The folder is emptied first; otherwise a library of an earlier run could be loaded too.
             commands.append(f"rm -rf {folder}; mkdir -p {folder}")
             for file in map(Path, delegate.files):
                 stored = self._depot.ensure(file, sha256=recorded.get(file.name), mode=0o755).remote
@@ -109,10 +109,9 @@ class Commands:
             self._device.shell("\n".join(commands), timeout_s=_TIMEOUT_S, check=True, doing=doing)
 
     def build(self, case: Case, purpose: Purpose, graph: str, outputs: DeviceOutputs | None = None) -> Command:
-        """The command of a repetition.
+        """Return the command of a repetition.
 
-        Observing the process takes time: the operator profile and the tool's memory thread run only if latency is not
-        measured.
+        Profiling operators and sampling memory slow the process down, so both are on only if latency is not measured.
         """
         profiling = purpose == "profile"
         options = replace(case.options, profile=profiling, report_peak_memory=profiling)
@@ -154,10 +153,10 @@ class Commands:
         return "\n".join(lines)
 
     def refusal(self, case: Case, purposes: Sequence[Purpose], known: Collection[str]) -> Failure | None:
-        """Why the binary cannot measure a case: flags that it does not have and would ignore.
+        """Return why the binary cannot measure a case: it lacks a flag, and would ignore it.
 
         Args:
-            purposes: those of the planned processes of the case.
+            purposes: the purposes of the case's planned processes.
             known: the binary's flags; if empty, only limits of this kind of tool are checked.
         """
         for purpose in purposes:
@@ -173,13 +172,14 @@ class Commands:
         return None
 
     def _places(self, case: Case) -> Mapping[str, str]:
-        """Folders on the device that a delegate's flags and environment may name.
+        """Return what the placeholders in a delegate's flags and environment stand for: its folders on the device.
 
-        Caches belong to model, tool and delegate together: a weight cache does not notice that one of them changed.
+        Each combination of model, binary and delegate has its own cache folder: a weight cache would not notice that
+        one of them changed.
         """
         key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.folder}"
         if case.options.input_shapes or case.options.signature_graph:
-            # Kernels are compiled for shapes.
+            # Compiled kernels in the cache depend on the input shapes.
             key += f"-{sha256(repr(case.called).encode()).hexdigest()[:8]}"
         return {
             "cache": f"{self._root}/cache/{key}",

@@ -1,4 +1,7 @@
-"""Which convolutions a delegate on a device takes, each tried with a model of one operator that is not run."""
+"""Find out which convolutions a delegate on a device accepts.
+
+For each, the tool loads a model with only this operator on the device, and does not run it.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,13 @@ _PROBE_TIMEOUT_S = 60.0
 
 
 def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[Conv], bool]:
-    """Whether `delegate` on `device` takes a convolution; each size is asked once, while `keeper` has the device.
+    """Return a function that tells whether `delegate` on `device` accepts a convolution.
+
+    The function tries each convolution only once; it works while `keeper` has the lease.
 
     Raises:
         InputError: there is no such delegate.
-        EnvironmentProblem: it refuses even the smallest convolution, so its answers are useless.
+        EnvironmentProblem: the delegate refuses even a small convolution, so its answers are useless.
     """
     from devbench.models.rewrites.serialize import Conv, write_conv_model
     from devbench.tool.parse.log import parse_text
@@ -60,7 +65,7 @@ def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[
         except ShellTimeout:
             return False
         finally:
-            # Probes of hundreds of megabytes must not fill the depot.
+            # The models can have hundreds of megabytes and must not fill the depot.
             with contextlib.suppress(EnvironmentProblem):
                 device.shell(f"rm -f {shlex.quote(graph)}", timeout_s=_PROBE_TIMEOUT_S, doing="removing a probe")
         said = parse_text((done.stdout + b"\n" + done.stderr).decode("utf-8", "replace"))

@@ -30,7 +30,7 @@ _MIN_HOST_BYTES = 1 << 30
 
 
 def examine(timeout_s: float) -> list[Check]:
-    """All checks; each device has `timeout_s` to answer."""
+    """Run all checks; each device has `timeout_s` seconds to answer."""
     checks: list[Check] = []
     with _failing(checks, "adb"):
         checks.append(Check("adb", "ok", str(find_adb())))
@@ -45,7 +45,7 @@ def examine(timeout_s: float) -> list[Check]:
 
 @contextmanager
 def _failing(checks: list[Check], subject: str) -> Iterator[None]:
-    """An error within the block is a failed check of that subject."""
+    """Turn an error within the block into a failed check of `subject`."""
     try:
         yield
     except DevbenchError as error:
@@ -102,7 +102,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
 
 
 def _lease(serial: str, overview: DeviceOverview) -> list[Check]:
-    """Which run uses the device, or used it and did not release it."""
+    """Warn about a lease on the device: a run uses the device, or ended without releasing it."""
     lease = overview.lease
     if lease is None:
         return []
@@ -117,7 +117,7 @@ def _lease(serial: str, overview: DeviceOverview) -> list[Check]:
 
 
 def _host() -> list[Check]:
-    """This machine: the store, the room for it, damaged binaries."""
+    """Check this machine: the store, free disk space, and whether binaries are damaged."""
     checks: list[Check] = []
     with _failing(checks, "results store"), Store() as store:
         checks.append(Check("results store", "ok", "opens" if store.runs(1) else "opens, has no run yet"))

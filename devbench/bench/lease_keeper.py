@@ -1,7 +1,6 @@
-"""Renews the lease on a device while a run works there: in waits, cool-downs, pushes and reads.
+"""Renews the lease on a device while a run waits, lets the device cool down, pushes files or reads from the device.
 
-While the tool runs, the repetition's own script has extended the lease to its deadline, and nothing else is sent to the
-device.
+While the tool runs, nothing is sent to the device: the repetition's script has extended the lease to the deadline.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class LeaseKeeper:
             CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
         """
         self._lease = lease.take(self._device, self._root, self._request)
-        # The thread of an earlier lease, which ended with a restart of the device, ends too.
+        # An earlier lease ended when the device restarted; its renewing thread must end too.
         self._over.set()
         self._over = threading.Event()
         self._lost = False
@@ -94,7 +93,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def left_to_the_script(self) -> Iterator[None]:
-        """Within the block the lease is not renewed from here: the script does that while a process is measured."""
+        """Stop renewing the lease within the block; the script on the device renews it while a process is measured."""
         with self._quiet:
             yield
 
@@ -148,11 +147,11 @@ class LeaseKeeper:
             lease.end_process(self._device, self._lease)
 
     def leave(self) -> None:
-        """Return the lease, if the device can be reached."""
+        """Give the lease back, if the device can be reached."""
         self._over.set()
         if self._lease is None:
             return
-        # Wait for a renewal that has begun: it must not end after the lease was given back.
+        # Wait for a renewal in progress: it must not take effect after the lease was given back.
         mine = self._quiet.acquire(timeout=_MAX_QUIET_S)
         try:
             lease.leave(self._device, self._lease)
@@ -170,7 +169,7 @@ class LeaseKeeper:
 
 @contextlib.contextmanager
 def holding(device: Device, wait_s: float = 0.0) -> Iterator[LeaseKeeper]:
-    """The lease on a device for the time of the block, for commands that run the tool outside a run.
+    """Hold the lease on a device within the block, for commands that run the tool outside a run.
 
     Raises:
         LeaseHeld, ProcessStays: the device is busy, and still is after `wait_s` seconds.
@@ -185,7 +184,7 @@ def holding(device: Device, wait_s: float = 0.0) -> Iterator[LeaseKeeper]:
 
 
 def parse_wait(text: str | None, name: str = "--wait") -> float:
-    """Seconds of `90s`, `10m` or `2h`; 0 for nothing.
+    """Convert a time such as `90s`, `10m` or `2h` to seconds; `None` gives 0.
 
     Raises:
         InputError: the text is not a time; `name` is the option or key for the message.

@@ -1,7 +1,7 @@
-"""The levers of an ablation in their order: what each changes about a pipeline, in addition to all levers before it.
+"""The levers of an ablation: changes to a pipeline that are applied one after the other, each on top of the last.
 
-A lever is a rewrite of the stages' models, another number of steps, no guidance, or another residency. Each makes a
-pipeline of its own, which is measured whole. Knows no device and no form.
+A lever is a rewrite of the stages' models, another number of steps, no guidance, or another residency. The pipeline
+after each lever is measured as a whole. Knows no device and no output format.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Lever:
     """The pipeline after one more lever.
 
     Attributes:
-        name: a rewrite as `+ NAME`, or what was changed in words; of the first one, "baseline".
-        pipeline: with all levers so far.
-        models: each stage's model with its history, by the stage.
+        name: `+ NAME` for a rewrite, else a few words for the change; "baseline" for the unchanged pipeline.
+        pipeline: the pipeline with all levers so far.
+        models: each stage's model with its history, by the name of the stage.
         changed: the models that this lever changed.
     """
 
@@ -39,7 +39,7 @@ class Lever:
     changed: tuple[AblationStep, ...] = ()
 
     def title(self, number: int) -> str:
-        """The name of its pipeline, different from those of the other levers."""
+        """Return a name for the lever's pipeline that no other lever's pipeline has."""
         return f"{self.pipeline.name} {number:02d} {self.name}"
 
 
@@ -50,13 +50,13 @@ def levers_of(
     lossy: Sequence[str],
     steps: Sequence[int],
 ) -> Iterator[Lever]:
-    """The levers in the order of the paper: rewrites, no guidance, fewer steps, lossy rewrites, pipelined execution.
+    """Yield the levers in the paper's order: rewrites, no guidance, fewer steps, lossy rewrites, pipelined execution.
 
     Args:
-        pipeline: its models are the baseline.
-        built: for each stage, its model after each rewrite that changed it, the baseline first.
-        exact, lossy: names of the rewrites in their order.
-        steps: those of the baseline, then fewer.
+        pipeline: the pipeline; its models are the baseline.
+        built: for each stage, the baseline model, then the model after each rewrite that changed it.
+        exact, lossy: the names of the exact and of the lossy rewrites, in order.
+        steps: the number of steps of the baseline, then the lower numbers.
     """
     models = {name: several[0] for name, several in built.items()}
     now = replace(pipeline, steps=steps[0], guidance=True, residencies=("resident",))
@@ -82,7 +82,7 @@ def levers_of(
 
 
 def pipeline_of(lever: Lever, number: int, on_cpu: Collection[Path]) -> Pipeline:
-    """The pipeline to measure; stages whose model is in `on_cpu` run with XNNPACK, since the delegate fails on it."""
+    """Return the pipeline to measure; the delegate fails on the models in `on_cpu`, so those run with XNNPACK."""
 
     def path(name: str, model: str) -> Path:
         return lever.models[name].path if name in lever.models else Path(model)

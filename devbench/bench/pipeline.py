@@ -1,8 +1,9 @@
-"""Pipelines: stages, their models, how often each runs and which are in memory when; and the steps of a session.
+"""Pipelines: their stages and models, how often each stage runs and when it is in memory; and the steps of a session.
 
 docs/pipelines.md describes the file. Every error names the file, the line and the key, as in suites. A session is a
-list of steps that one script on the device takes: start a stage, wait for one of its marks, let a held one continue,
-drop one. A stage is one process of the stock tool, and its output has the marks. Knows no shell and no device.
+list of steps that one script on the device performs: start a stage, wait for one of its marks, let a held stage
+continue, drop a stage. A stage is one process of the unchanged tool; a mark is a point in its run that its output
+shows. Knows no shell and no device.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _text(maximum: int) -> ReadBy:
 
 
 def _count(word: str) -> ReadBy:
-    """A number of steps, or a word for one, which is read as `None`."""
+    """Accept a number of steps, or `word`, which is read as `None`."""
 
     def validate(value: Any) -> Any:
         if value == word:
@@ -109,24 +110,27 @@ class Pipeline:
 
     @property
     def passes(self) -> int:
-        """Inferences of a repeated stage in a step."""
+        """How many inferences a repeated stage has per step."""
         return 2 if self.guidance else 1
 
     @property
     def runs(self) -> tuple[int, ...]:
-        """Inferences of each stage."""
+        """How many inferences each stage has."""
         return tuple(self.steps * self.passes if stage.runs is None else stage.runs for stage in self.stages)
 
     @property
     def keep(self) -> int | None:
-        """The number of the stage that stays in memory in pipelined sessions: by the file, else the repeated one."""
+        """Which stage stays in memory in pipelined sessions: the one with `keep` in the file, else the repeated one.
+
+        `None` if there is no such stage, or more than one.
+        """
         kept = [number for number, stage in enumerate(self.stages) if stage.keep]
         repeated = [number for number, stage in enumerate(self.stages) if stage.runs is None]
         chosen = kept or repeated
         return chosen[0] if len(chosen) == 1 else None
 
     def changed(self, given: RunOptions) -> Pipeline:
-        """The pipeline with the values of the command line, which override those of the file.
+        """Return the pipeline with the command line's values, which override those of the file.
 
         Raises:
             InputError: a residency that is not known, or that the stages do not allow.
@@ -149,7 +153,7 @@ class Pipeline:
 
 
 def read_pipeline(path: Path) -> Pipeline:
-    """The pipeline in a file.
+    """Read a pipeline from a file.
 
     Raises:
         InputError: names the file, the line, the key and what to do.
@@ -176,7 +180,7 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def _with_model(path: Path, number: int, stage: Stage) -> Stage:
-    """The stage with the path of its file, which is relative to the pipeline's."""
+    """Return the stage with the absolute path of its model, which the file gives relative to its own folder."""
     file = (path.parent / Path(stage.model).expanduser()).resolve()
     # Unlike pathlib's, this is false for a name that is too long.
     if os.path.isfile(file):  # noqa: PTH113
@@ -187,7 +191,7 @@ def _with_model(path: Path, number: int, stage: Stage) -> Stage:
     return stage
 
 
-# `warm` ends the first of the tool's two phases, `done` the last one; `gone` is the end of the process.
+# Marks of a stage: its model is loaded; the first of the tool's two phases ended; the last one ended; its process ended.
 Mark = Literal["ready", "warm", "done", "gone"]
 
 
@@ -196,15 +200,15 @@ class StagePlan:
     """One stage of a session.
 
     Attributes:
-        name: the stage's.
-        runs: inferences in all.
+        name: the name of the stage.
+        runs: how many inferences it has in all.
         position: the number of the stage in the pipeline, from 0.
         job_number: the number of its job in the run.
         repeated: it runs once or twice per step of the pipeline.
-        overlapped: the last inferences, during which the next stage loads; they are the tool's second phase.
-        held: it waits, loaded, for its turn.
-        kept: it stays in memory after its work, to the end of the session.
-        images: its inferences are for this number of images; those of the first are the tool's first phase.
+        overlapped: how many of its last inferences run while the next stage loads; they are the tool's second phase.
+        held: once loaded, it waits for a `go`.
+        kept: after its work, it stays in memory until the session ends.
+        images: how many images it runs for; the first image's inferences are the tool's first phase.
     """
 
     name: str
@@ -219,14 +223,14 @@ class StagePlan:
 
     @property
     def warmup_runs(self) -> int:
-        """Inferences of the tool's first phase; 0 if the second one has all of them."""
+        """How many inferences the tool's first phase has; 0 if all are in the second phase."""
         if self.images > 1:
             return self.runs // self.images
         return self.runs - self.overlapped if self.overlapped else 0
 
     @property
     def num_runs(self) -> int:
-        """Inferences of the tool's second phase."""
+        """How many inferences the tool's second phase has."""
         return self.runs - self.warmup_runs
 
 
@@ -234,9 +238,9 @@ class SessionStep(NamedTuple):
     """A step of a session.
 
     `start` begins the process of a stage, `await` waits for its mark, `go` lets a held stage run, `drop` ends the
-    process, which gives its memory back. `begin` starts the clock of the end-to-end latency. `hold` stops a stage
-    between two images, and `sleep` waits `seconds`. `turn` waits as long as the stage ran for the first image, less
-    `seconds`: the tool prints nothing after each inference.
+    process, which frees its memory. `begin` starts the clock of the end-to-end latency. `hold` stops a stage between
+    two images, and `sleep` waits `seconds`. `turn` waits until the stage has finished an image after the first one; the
+    tool prints nothing then, so it waits as long as the stage ran for the first image, less `seconds`.
     """
 
     verb: Literal["start", "await", "go", "drop", "begin", "hold", "sleep", "turn"]
@@ -250,13 +254,13 @@ BEGIN = SessionStep("begin")
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """The stages of a session and its steps; it ends with the last stage's `done`.
+    """The stages of a session and its steps; the session ends with the last stage's `done`.
 
     Attributes:
         keep: the stage that stays in memory in a pipelined session.
-        overlap_runs: runs of the kept stage, for each image, during which the next one loads.
+        overlap_runs: how many of the kept stage's runs, for each image, the next stage loads during.
         images: the number of images.
-        held_by: what keeps a stage in memory after its work: it waits to write its output, or it is stopped.
+        held_by: how a stage is kept in memory after its work: it waits to write its output, or a signal stops it.
     """
 
     residency: Residency | Literal["alone"]
@@ -269,12 +273,12 @@ class SessionPlan:
 
     @property
     def title(self) -> str:
-        """The residency as it is stored, with the number of images if there are several."""
+        """The residency as stored, with the number of images if there are several."""
         return self.residency if self.images == 1 else f"{self.residency} x{self.images}"
 
 
 def plan_alone(stage: StagePlan, num_runs: int) -> SessionPlan:
-    """A stage by itself: its load, its first inference, then `num_runs` steady ones; it ends by itself."""
+    """Plan a session of one stage alone: it loads, runs a first inference and `num_runs` steady ones, and ends."""
     stage = replace(stage, runs=num_runs + 1, overlapped=num_runs)
     return SessionPlan(
         "alone",
@@ -291,16 +295,16 @@ def plan_session(
     images: int = 1,
     steady_s: float = 0.0,
 ) -> SessionPlan:
-    """The plan of a session.
+    """Plan a session of the whole pipeline.
 
     Args:
         residency: which stages are in memory when.
-        stages: in their order.
-        keep: the stage that stays in memory in a pipelined session, and during whose runs the next one loads.
-        overlap_runs: last runs of that stage during which the next one loads; all of them if it is as many or more.
+        stages: the stages in the order in which they run.
+        keep: the stage that stays in memory in a pipelined session; the next stage loads while it runs.
+        overlap_runs: how many of that stage's last runs the next stage loads during; at most all of them.
         images: the number of images of a pipelined session.
-        steady_s: an inference of the kept stage, for the moment from which the next one loads in sessions of several
-            images.
+        steady_s: the time of one inference of the kept stage; sessions of several images use it to calculate when
+            the next stage starts to load.
 
     Raises:
         ValueError: a pipelined session without a stage to keep.
@@ -320,19 +324,22 @@ def plan_session(
 
 
 def _come_and_go(number: int) -> list[SessionStep]:
-    """A stage from its start to its end."""
+    """Return the steps that start a stage, wait until it has done its work, and drop it."""
     return [SessionStep("start", number), SessionStep("await", number, "done"), SessionStep("drop", number)]
 
 
 def _ended(residency: Residency, stages: Sequence[StagePlan], steps: list[SessionStep], **more: Any) -> SessionPlan:
-    """The plan without the last stage's end, since it must still be there when the memory is read for the last time."""
+    """Return the plan, without the last steps that end the last stage.
+
+    The memory is read one last time at the end of the session, and the last stage must still be in it.
+    """
     while steps[-1].verb == "drop" or steps[-1].mark == "gone":
         steps.pop()
     return SessionPlan(residency, (*stages[:-1], replace(stages[-1], kept=True)), tuple(steps), **more)
 
 
 def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
-    """All stages are loaded, one after the other, before the clock starts, and stay."""
+    """Plan a session in which all stages are loaded before the clock starts, one after the other, and stay loaded."""
     steps: list[SessionStep] = []
     for number in range(len(stages)):
         steps += [SessionStep("start", number), SessionStep("await", number, "ready")]
@@ -343,7 +350,10 @@ def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
 
 
 def _pipelined(residency: Residency, stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> SessionPlan:
-    """The kept stage is loaded before the clock starts; the stages before it are loaded and removed in turn."""
+    """Plan a session in which one stage stays and the next stage loads while it runs.
+
+    The kept stage is loaded before the clock starts. Each stage before it is loaded, run and dropped in turn.
+    """
     changed = list(stages)
     following = keep + 1 if keep + 1 < len(stages) else None
     steps = [SessionStep("start", keep), SessionStep("await", keep, "ready"), BEGIN]
@@ -370,9 +380,10 @@ def _pipelined(residency: Residency, stages: Sequence[StagePlan], keep: int, ove
 def _several_images(
     residency: Residency, stages: Sequence[StagePlan], keep: int, overlap_runs: int, images: int, steady_s: float
 ) -> SessionPlan:
-    """The kept stage stays for all images and is held between them; for each, the others are loaded and dropped.
+    """Plan a pipelined session of several images.
 
-    The stages of the first image come first, then those of each further image without the kept one.
+    The kept stage stays for all images and is held between them; the others are loaded and dropped for each image.
+    The plan's stages are those of the first image, then, for each further image, all except the kept one.
     """
     kept, others = stages[keep], [number for number in range(len(stages)) if number != keep]
     following = keep + 1 if keep + 1 < len(stages) else None

@@ -1,8 +1,8 @@
-"""The program of a run of pipelines: each stage alone, then the whole in each residency, in turns; and its plan.
+"""The program of a run of pipelines: it measures each stage alone, then the whole pipeline in each residency.
 
-A pipeline under a delegate is measured like a job: a stage alone is a repetition of the stage's job, and the whole has
-one session per round and residency. `pipeline.py` and `pipeline_session.py` have what a session is on the device.
-The device session handles facts, files, conditions, deadlines and storing.
+The pipelines take turns in each round. A stage alone is a repetition of the stage's job; the whole pipeline has one
+session per round and residency. `pipeline.py` and `pipeline_session.py` define what a session does on the device. The
+device session handles facts, files, conditions, deadlines and storing.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
-# A session may take this many times its estimate: a hot device can be several times slower.
+# A session may take this many times as long as estimated: a hot device can be several times slower.
 _SLOWER = 5.0
-# A limit so high that the time ends no phase of a session.
+# The tool's time limit per phase in a session; so high that the number of runs always ends the phase.
 _NO_LIMIT_S = 86_400.0
-# The device ends a session by itself soon after this machine has given it up.
+# If this machine gives a session up, the device ends it by itself this much later.
 _WATCHDOG_EXTRA_S = 20.0
 
 
@@ -61,8 +61,8 @@ class PipelineCase:
     """A pipeline under a delegate.
 
     Attributes:
-        cases: the numbers of its stages' cases in the plan, in their order.
-        whole_only: no stage is measured alone, so that there is no estimate.
+        cases: the index in the plan of each stage's case, in the order of the stages.
+        whole_only: only the whole pipeline is measured, no stage alone; then there is no estimate of its latency.
     """
 
     pipeline: Pipeline
@@ -76,7 +76,7 @@ class PipelineCase:
         return f"{self.pipeline.name} · {self.delegate}" + (f" · {self.threads} threads" if self.threads else "")
 
     def steps(self, rounds: int) -> int:
-        """Processes and sessions in all: each stage once untimed, then all stages and residencies in each round."""
+        """Count processes and sessions: each stage once untimed, then all stages and residencies in each round."""
         stages = 0 if self.whole_only else len(self.pipeline.stages)
         return stages + rounds * (stages + len(self.pipeline.residencies))
 
@@ -94,7 +94,7 @@ class PipelineProgram:
         return 1
 
     def run(self, session: DeviceSession) -> None:
-        """First each file is read and each kernel built once, untimed; then come rounds, with the pipelines in turn."""
+        """Run each stage once, untimed, to fill the caches; then run the rounds, in which the pipelines take turns."""
         # Stages that need more memory than a phone has can restart it.
         session.expect_restart()
         runs = [_PipelineRun(session, case, number) for number, case in enumerate(self.pipelines, 1)]
@@ -109,7 +109,7 @@ class PipelineProgram:
 
 
 class _PipelineRun:
-    """A pipeline under a delegate on one device: how far it is, and what each stage alone took in each round."""
+    """The measurement of a pipeline under a delegate on one device, with the results of each stage alone."""
 
     def __init__(self, session: DeviceSession, case: PipelineCase, number: int) -> None:
         self._session = session
@@ -130,7 +130,7 @@ class _PipelineRun:
         self._failed: set[str] = set()
         self._left = case.steps(self._rounds)
         self._given_up = False
-        # The flags of a virtual device's tool are known; its output can hold it.
+        # Whether a stage can be held by its output file. A virtual device's tool always has the flag for that.
         binary = self._jobs[0].record.binary
         writes = binary.tool == "tflite" and (binary.abi == VIRTUAL_ABI or "output_filepath" in session.known_flags)
         self._by_output = writes
@@ -145,7 +145,7 @@ class _PipelineRun:
             self._give_up(f"{', '.join(dict.fromkeys(refused))} is refused, see above")
 
     def warm_up(self) -> None:
-        """Run each stage once: its file is then in memory and a delegate's cache filled for all that is timed."""
+        """Run each stage once, untimed, to get its file into memory and to fill a delegate's cache."""
         for stage, job in zip(self._stages, self._jobs, strict=True):
             if self._over:
                 return
@@ -161,7 +161,7 @@ class _PipelineRun:
             self._tell(title, "not measured", done=True)
 
     def round(self, index: int) -> None:
-        """Each stage alone, then a session in each residency."""
+        """Measure each stage alone, then the whole pipeline in each residency."""
         for stage in self._stages:
             if not self._over and not self.whole_only:
                 self._measure_alone(stage, index)
@@ -170,7 +170,7 @@ class _PipelineRun:
                 self._measure_whole(residency, index)
 
     def _measure_alone(self, stage: StagePlan, index: int) -> None:
-        """Measure a stage alone, in a separate process; the estimate is composed of these results."""
+        """Measure a stage alone, in its own process; the estimate for the whole pipeline is made from these results."""
         plan = plan_alone(stage, self._jobs[stage.position].case.options.num_runs)
         record = self._measure(plan, index, f"{stage.name} alone", self._load_s)
         if record is not None and record.status == "failed":
@@ -182,7 +182,7 @@ class _PipelineRun:
             self._alone[stage.position].append(alone)
 
     def _measure_whole(self, residency: Residency, index: int) -> None:
-        """The pipeline from its first stage to its last as one session on the device."""
+        """Measure the pipeline, from its first stage to its last, as one session on the device."""
         pipeline, alone = self._pipeline, [_middle(found) for found in self._alone if found]
         keep, overlap, images, steady_s = pipeline.keep, 0, 1, 0.0
         if is_pipelined(residency) and keep is not None:
@@ -195,7 +195,10 @@ class _PipelineRun:
         self._measure(plan, index, plan.title, deadline_s)
 
     def _overlap(self) -> int:
-        """During how many runs the next stage loads: fixed for all rounds, so that sessions can be compared."""
+        """Return during how many runs of the kept stage the next stage loads.
+
+        The number is calculated once and used in all rounds, to keep the sessions comparable.
+        """
         pipeline, keep = self._pipeline, self._pipeline.keep
         if keep is None or keep + 1 >= len(pipeline.stages):
             return 0
@@ -282,7 +285,7 @@ class _PipelineRun:
     def _store_alone(
         self, job: JobProgress, stage: StagePlan, index: int, ran: ProcessResult, log: SessionLog, argv: tuple[str, ...]
     ) -> None:
-        """A stage alone is a process like any other: it is a repetition of its job too."""
+        """Store the measurement of a stage alone as a repetition of the stage's job too."""
         name = f"job{stage.job_number:04d}-latency-{stage.position:02d}-{index:03d}"
         path, file = self._session.write_raw(name, log.stage(0).text.encode("utf-8", "surrogateescape"))
         output = replace(ran.output, exit_code=0 if ran.failure is None else None, on_device_ms=None)
@@ -323,7 +326,7 @@ class _PipelineRun:
 
 
 def _middle(found: Sequence[Alone]) -> Alone:
-    """The stage with the medians of all its processes."""
+    """Return one result for a stage: each value is the median over all its processes."""
     inits = [one.init_ms for one in found if one.init_ms is not None]
     return replace(
         found[0],
@@ -335,7 +338,7 @@ def _middle(found: Sequence[Alone]) -> Alone:
 
 
 def _words(record: PipelineSessionRecord) -> str:
-    """The results of a session, or why it failed."""
+    """Return the results of a session as text, or why it failed."""
     if record.status == "failed":
         return f"{record.failure_kind}: {record.failure_message}"
     if record.residency == "alone":
@@ -348,7 +351,7 @@ def _words(record: PipelineSessionRecord) -> str:
 
 
 def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
-    """The options with a pipeline's own defaults for those whose names are not in `typed`."""
+    """Return the options, with the defaults for pipelines in place of those whose names are not in `typed`."""
     known = options_of(type(options))
     own = {one.name: one.pipeline for one in known if one.pipeline is not None and one.name not in typed}
     return replace(options, residency=parts_of(options.residency), **own)
@@ -357,9 +360,9 @@ def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
 def plan_pipelines(
     several: Sequence[Pipeline], given: RunOptions, first: Plan, *, whole_only: bool = False
 ) -> tuple[Plan, tuple[PipelineCase, ...]]:
-    """The cases of all stages under all delegates, and which of them make up which pipeline.
+    """Return the plan with the cases of all stages under all delegates, and the pipelines that these cases make up.
 
-    `first` is the plan for one stage's model alone: it has the delegates, threads and limits.
+    `first` is the plan for the model of one stage: the delegates, threads and limits are taken from it.
 
     Raises:
         InputError: a model, delegate or number of threads is wrong.
@@ -372,7 +375,7 @@ def plan_pipelines(
 def _cases_of(
     pipeline: Pipeline, given: RunOptions, first: Plan, cases: dict[Case, int], whole_only: bool
 ) -> Iterator[PipelineCase]:
-    """One pipeline under each delegate; its cases are added to `cases`."""
+    """Yield a pipeline under each delegate and number of threads, and add its cases to `cases`."""
     known = load_delegates(given.delegates_file)
     files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
     base = pipeline.path.parent if pipeline.path is not None else Path()
