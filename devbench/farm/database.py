@@ -1,6 +1,7 @@
-"""A farm's database: a connection whose errors are one line, and its schema with its roles. Knows no job and no phone.
+"""A farm's database: connections with one-line errors, the schema, and the roles. Does not depend on jobs or phones.
 
-The address is a URL as that of a results store on PostgreSQL; what follows `?` goes to libpq, such as `sslmode`.
+The address is the URL of a PostgreSQL database, as for a results store. Parameters after `?`, such as `sslmode`, are
+passed to libpq.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
 URL_VARIABLE = "DEVBENCH_FARM"
 # SQL that upgrades the tables from version 1 to 2, from 2 to 3, …; an empty text if only functions or views changed.
 _UPGRADES: tuple[str, ...] = ()
-# The version of tables, functions and views. A worker with another version does not work with the farm.
+# The version of tables, functions and views. The farm refuses a worker with another version.
 SCHEMA = 1 + len(_UPGRADES)
 _CONNECT_S = 5
 _STATEMENT_S = 30
@@ -33,10 +34,11 @@ NOT_CURRENT, OTHER_SCHEMA, OTHER_WORKER = "DB001", "DB002", "DB003"
 
 
 class FarmProblem(EnvironmentProblem):
-    """The farm's database cannot be reached or refuses something.
+    """The farm's database cannot be reached or refuses a request.
 
     Attributes:
-        sqlstate: PostgreSQL's code; empty if the server was not reached.
+        sqlstate: PostgreSQL's error code; empty if the server was not reached.
+        transient: whether a retry may help.
     """
 
     def __init__(self, what: str, *, hint: str = "", sqlstate: str = "", transient: bool = False) -> None:
@@ -46,10 +48,10 @@ class FarmProblem(EnvironmentProblem):
 
 
 def farm_url(given: str | None) -> str:
-    """The address: as given, or that of the environment.
+    """Return the farm's address: the given one, or the one in the environment variable.
 
     Raises:
-        InputError: there is none, or it is not the URL of a PostgreSQL database.
+        InputError: there is no address, or it is not the URL of a PostgreSQL database.
     """
     url = given or os.environ.get(URL_VARIABLE, "")
     if not url:
@@ -61,12 +63,12 @@ def farm_url(given: str | None) -> str:
 
 
 def store_url(url: str) -> str:
-    """The address of the results store in the same database, for SQLAlchemy."""
+    """Return the address of the results store in the farm's database, for SQLAlchemy."""
     return f"postgresql+psycopg://{url.partition('://')[2]}"
 
 
 class Farm:
-    """A connection to a farm, for use as a context; each statement is a transaction of its own.
+    """A connection to a farm; a context manager. Each statement is a separate transaction.
 
     Raises:
         FarmProblem: the server cannot be reached, or the user cannot log in.
@@ -100,10 +102,10 @@ class Farm:
         self.connection.close()
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """The rows of a statement, by the names of their columns.
+        """Execute a statement and return its rows as dicts by column name.
 
         Raises:
-            FarmProblem: the server refuses it, or was lost.
+            FarmProblem: the server refuses the statement, or the connection is lost.
         """
         with self._explained():
             cursor = self.connection.execute(statement, values or None)
@@ -111,25 +113,25 @@ class Farm:
             return [dict(zip(names, row, strict=True)) for row in cursor] if names else []
 
     def call(self, function: str, *values: Any) -> Any:
-        """What a function of the schema returns.
+        """Call an SQL function of the schema `farm` and return its result.
 
         Raises:
-            FarmProblem: the server refuses it, or was lost.
+            FarmProblem: the server refuses the call, or the connection is lost.
         """
         marks = ", ".join(["%s"] * len(values))
         return next(iter(self.rows(f"SELECT farm.{function}({marks}) AS value", *values)))["value"]
 
     def wait(self, seconds: float) -> None:
-        """Wait for a notification of a channel that this connection listens to.
+        """Wait for at most `seconds` for a notification on a channel that this connection listens to.
 
         Raises:
-            FarmProblem: the server was lost.
+            FarmProblem: the connection is lost.
         """
         with self._explained():
             list(self.connection.notifies(timeout=seconds, stop_after=1))
 
     def check_schema(self) -> None:
-        """Make sure that this is a farm that this devbench knows.
+        """Make sure that the database is a farm whose schema has this devbench's version.
 
         Raises:
             FarmProblem: it is not; the hint says what to do.
@@ -145,7 +147,7 @@ class Farm:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Errors within the block as one line."""
+        """Convert database errors within the block to `FarmProblem` with a one-line message."""
         try:
             yield
         except self._errors as error:
@@ -158,7 +160,7 @@ class Farm:
 
 
 def other_schema(shown: str, found: object) -> FarmProblem:
-    """The error of a worker or a command whose schema is not the farm's."""
+    """Return the error for a worker or a command whose schema version differs from the farm's."""
     newer = isinstance(found, int) and found > SCHEMA
     hint = (
         "update devbench on this host" if newer else "an admin updates the farm: devbench farm init with this devbench"
@@ -168,7 +170,7 @@ def other_schema(shown: str, found: object) -> FarmProblem:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A role that was made, with the address that it uses; its password is shown once."""
+    """A created database user, with the address to log in; the password in it is shown only once."""
 
     name: str
     role: str
@@ -176,22 +178,23 @@ class Login:
 
 
 def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> list[Login]:
-    """Prepare a database: tables of procrastinate, the store and the farm; roles with their rights. Twice is harmless.
+    """Prepare a database: the tables of procrastinate, the store and the farm, and roles with their rights.
 
-    A farm with an older schema is upgraded in one transaction; running jobs go back to the queue.
+    Calling it again is harmless. A farm with an older schema is upgraded in one transaction; running jobs go back to
+    the queue.
 
     Args:
         url: the address, with a user who may create roles and schemas.
-        logins: names of users to make, by their role (`ROLES`).
-        storage: the address of the files of the farm; `None` leaves it.
+        logins: names of users to create, by their role (`ROLES`).
+        storage: the address of the farm's storage; `None` leaves it unchanged.
 
     Raises:
-        FarmProblem: a right is missing, or the database has a farm of a newer version.
+        FarmProblem: a right is missing, or the database has a farm with a newer schema.
     """
     from devbench.results.store import Store
 
     with Store(store_url(url)):
-        pass  # its tables are made
+        pass  # opening the store creates its tables
     with Farm(url) as farm:
         made = bool(farm.rows("SELECT 1 AS found FROM pg_namespace WHERE nspname = 'farm'"))
         with farm._explained(), farm.connection.transaction():
@@ -221,7 +224,7 @@ def _sql(name: str) -> str:
     return Path(__file__).with_name(f"{name}.sql").read_text("utf-8")
 
 
-# Functions are dropped and made again with their rights, because their parameters and results may differ.
+# An upgrade drops all functions and creates them again, because their parameters and results may have changed.
 _DROP_FUNCTIONS = """
 DO $$ DECLARE one regprocedure; BEGIN
   FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'farm'::regnamespace AND proname !~ '^procrastinate' LOOP
@@ -229,7 +232,7 @@ DO $$ DECLARE one regprocedure; BEGIN
   END LOOP;
 END $$
 """
-# Afterwards, no worker of the older version is the current one of its host, so the database refuses its calls.
+# Unregister all workers of the older version, so that the database refuses their calls.
 _STOP_ALL = """
 SELECT end_attempt(token, 'the farm was upgraded', false, '0') FROM attempts WHERE ended_utc IS NULL;
 UPDATE hosts SET worker = NULL;
@@ -239,7 +242,7 @@ UPDATE phones SET present = false;
 
 
 def _upgrade(farm: Farm) -> None:
-    # A change of a large table takes long.
+    # Changing a large table may take long: disable the timeout.
     farm.connection.execute("SET LOCAL search_path = farm; SET LOCAL statement_timeout = 0")
     (found,) = farm.connection.execute("SELECT number FROM version FOR UPDATE").fetchone() or (SCHEMA,)
     if found >= SCHEMA:
@@ -249,7 +252,7 @@ def _upgrade(farm: Farm) -> None:
     farm.connection.execute("UPDATE version SET number = %s", (SCHEMA,))
 
 
-# The store is in the schema `public`; hosts have no right there: a keeper stores what they deliver.
+# The store is in the schema `public`. Hosts have no rights there: a keeper stores the results that they deliver.
 _GRANT_STORE = """
 DO $$ BEGIN
   EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());

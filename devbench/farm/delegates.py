@@ -1,7 +1,7 @@
-"""User-defined delegates on a farm: their entries as data, their libraries by hash. Knows no database and no phone.
+"""User-defined delegates on a farm: entries as JSON, libraries by hash. Does not depend on the database or phones.
 
-Flags and variables of the environment cannot name a path, except of a file of the delegate: `{files}/libmine.so`. What
-an entry requires of a device is not sent: the submission chooses the phones.
+Flags and environment variables cannot contain a path, except to a file of the delegate: `{files}/libmine.so`. An
+entry's requirements on devices are not sent: the submission selects the phones.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _MOST = 64
 
 
 class Files(Protocol):
-    """Where files are by their SHA-256 (`devbench.farm.storage`)."""
+    """A storage of files by their SHA-256 (`devbench.farm.storage`)."""
 
     def put(self, file: Path) -> str:
-        """Keep a file; its SHA-256."""
+        """Store a file and return its SHA-256."""
 
     def fetch(self, sha256: str) -> Path:
-        """The file of a hash on this host."""
+        """Fetch the file with that hash and return its path on this host."""
 
 
 def to_json(used: Sequence[Delegate], files: Files) -> dict[str, dict[str, Any]]:
-    """The entries of those delegates that devbench does not ship; their files are in the storage then.
+    """Return the entries of the delegates that devbench does not ship, and put their files into the storage.
 
     Raises:
-        InputError: a file of one cannot be read.
+        InputError: a file of a delegate cannot be read.
     """
     shipped = load_delegates()
     return {
@@ -62,10 +62,10 @@ def to_json(used: Sequence[Delegate], files: Files) -> dict[str, dict[str, Any]]
 
 
 def read(values: Any) -> dict[str, dict[str, Any]]:
-    """Entries from JSON, within bounds.
+    """Check entries from JSON and return them unchanged.
 
     Raises:
-        InputError: one has something that it cannot have.
+        InputError: an entry has a field or a value that is not allowed.
     """
     if not isinstance(values, dict) or len(values) > _MOST:
         raise _refused("they are not a table")
@@ -88,7 +88,7 @@ def read(values: Any) -> dict[str, dict[str, Any]]:
 
 
 def to_file(entries: Mapping[str, Mapping[str, Any]], files: Files) -> Path:
-    """A file of delegates on this host with these entries, its libraries next to it.
+    """Write a delegates file with these entries on this host, with the libraries next to it, and return its path.
 
     Raises:
         EnvironmentProblem: a library cannot be fetched.
@@ -103,7 +103,7 @@ def to_file(entries: Mapping[str, Mapping[str, Any]], files: Files) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             fetched, new = files.fetch(file["sha256"]), place.with_name(f".{place.name}.{os.getpid()}")
             new.unlink(missing_ok=True)
-            # The storage's cache may drop the file later; a second name keeps it.
+            # The cache may remove its copy later; a hard link keeps the file.
             os.link(fetched, new)
             new.replace(place)
             places.append(f"{name}/{file['name']}")

@@ -1,7 +1,7 @@
-"""A farm's job as data: models by their hash, and the options of a suite. Knows no database, no host and no phone.
+"""A farm's job as JSON: models by hash, and the options of a suite. Does not depend on the database, hosts or phones.
 
-A job is JSON that comes from elsewhere: `read` takes it apart within bounds and refuses everything else. Nothing in it
-is a path, an address, a command or code: files are named by their SHA-256, and come from the farm's storage alone.
+A job is untrusted JSON: `read` checks every field and refuses anything else. A job contains no paths, addresses,
+commands or code. It names files by their SHA-256, and they come only from the farm's storage.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 FORMAT = "devbench-farm-job-1"
 _MAX_MODELS, _MAX_TEXTS, _MAX_TEXT = 200, 200, 400
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# No path, no character that a shell interprets, no hidden file.
+# Text without path separators, shell metacharacters or control characters.
 _WORD = re.compile(r"[^\x00-\x1f\x7f/\\;&|<>$`'\"]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
 _DTYPE = re.compile(r"[a-z0-9]{1,20}")
-# The options of a suite that say what to measure. Other options belong to the host, or would name a file there.
+# The options that define what to measure. Other options belong to the host, or name a file on it.
 OPTIONS: Mapping[str, Option] = {
     one.name: one
     for one in options_of(RunOptions)
@@ -44,16 +44,16 @@ OPTIONS: Mapping[str, Option] = {
 
 @dataclass(frozen=True, slots=True)
 class FarmJob:
-    """What is to be measured on a phone.
+    """A measurement to be done on a phone.
 
     Attributes:
-        models: in the order of the suite; `name` is the model's key.
-        options: the run's options, by their names in the catalogue (`OPTIONS`).
-        labels: kept with the run.
-        inputs: values for inputs of the check of outputs: name and SHA-256 of the file.
-        limits: the limits of the check of outputs, by the type of the output; `None` for the defaults.
-        binary: `name`, `version`, `flavour` and `sha256` of the tool; `None`: each host's own for the phone.
-        delegates: those that devbench does not ship, by name (`farm.delegates`).
+        models: the models in the order of the suite; `name` is the model's key.
+        options: the run's options, by their names in `OPTIONS`.
+        labels: labels that are stored with the run.
+        inputs: input values for the output check: the input's name and the SHA-256 of the file.
+        limits: the limits of the output check, by the output's data type; `None` for the defaults.
+        binary: `name`, `version`, `flavour` and `sha256` of the tool; `None`: each host uses its own.
+        delegates: entries of the delegates that devbench does not ship, by name (`farm.delegates`).
     """
 
     suite: str
@@ -67,16 +67,16 @@ class FarmJob:
 
 
 def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]) -> FarmJob:
-    """The job that a suite asks for; its files are put into the storage.
+    """Return the job of a suite, and put its files into the storage.
 
     Args:
         suite: the suite, as `read_suite` returns it.
-        plan: what it asks for; its models are opened.
+        plan: the suite's plan.
         files: the farm's storage.
-        labels: further labels, in addition to the suite's.
+        labels: labels in addition to the suite's.
 
     Raises:
-        InputError: the suite needs something that must be installed on every host.
+        InputError: the suite uses something that a job cannot contain, such as a path.
     """
     options = dict(suite.options)
     options.pop("delegates_file", None)
@@ -110,7 +110,7 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
 
 
 def to_json(job: FarmJob) -> dict[str, Any]:
-    """The job as JSON, for `read`."""
+    """Return the job as JSON, the form that `read` takes."""
     return {
         "format": FORMAT,
         "suite": job.suite,
@@ -125,10 +125,10 @@ def to_json(job: FarmJob) -> dict[str, Any]:
 
 
 def read(values: Any) -> FarmJob:
-    """A job from JSON; never runs, opens or fetches anything.
+    """Return a job from JSON. Does not run, open or fetch anything.
 
     Raises:
-        InputError: it is not a job, or contains something that is not allowed in a job.
+        InputError: the JSON is not a job, or contains something that is not allowed in a job.
     """
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise _refused("it is not a job of this devbench's farm")
@@ -153,10 +153,10 @@ def read(values: Any) -> FarmJob:
 
 
 def plan_of(job: FarmJob, files: Files) -> Plan:
-    """What to run for a job on this host; its files are fetched from the storage.
+    """Return the plan of a job on this host, and fetch its files from the storage.
 
     Raises:
-        InputError: names what a run would refuse.
+        InputError: the job has options that a run would refuse.
         EnvironmentProblem: a file cannot be fetched.
     """
     from devbench.bench.planning import make_plan
@@ -184,7 +184,7 @@ def _binary(value: Any) -> dict[str, str] | None:
 
 
 def _installed(binary: Mapping[str, str], files: Files) -> str:
-    """The hash of the tool, which is on this host then; one that is there keeps its name."""
+    """Install the tool on this host if it is missing, and return its hash. An installed one keeps its name."""
     from devbench.tool.binaries import add, installed
 
     if all(one.sha256 != binary["sha256"] for one in installed()):
@@ -194,7 +194,7 @@ def _installed(binary: Mapping[str, str], files: Files) -> str:
 
 
 def _option(one: Option, value: Any) -> Any:
-    """The value of an option, of its kind and within its bounds."""
+    """Check that a value fits the option's kind and bounds, and return it."""
     if value is None:
         return None
     if one.kind == "truth" and isinstance(value, bool):
@@ -215,7 +215,7 @@ def _option(one: Option, value: Any) -> Any:
 def _texts(one: Option, value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or len(value) > _MAX_TEXTS:
         _wrong(one)
-    # `external:` would name a library of the host.
+    # `external:` would name a library on the host; `_NAME` excludes it.
     return tuple(_word(text, one.key, _NAME if one.name == "delegate" else _WORD) for text in value)
 
 
@@ -240,7 +240,7 @@ def _models(value: Any) -> tuple[ModelRecord, ...]:
 
 
 def _named(value: Any) -> tuple[tuple[str, str], ...]:
-    """Names with hashes."""
+    """Check a list of files and return their names and hashes."""
     if not isinstance(value, list) or len(value) > _MAX_MODELS:
         raise _refused("its files are not a list")
     found = []

@@ -1,7 +1,7 @@
-"""The keeper of a farm: stores what hosts deliver, gives jobs of silent workers back, queues what is due.
+"""The keeper of a farm: stores delivered results, requeues the jobs of silent workers, and queues jobs that are due.
 
-It runs next to the database, in a role of its own; several may run. Hosts cannot write to the results store: the keeper
-takes what they deliver apart, gives each run the host that the database knows, and refuses what does not fit.
+The keeper runs next to the database with its own role; several keepers may run. Hosts cannot write to the results
+store: the keeper checks each result that they deliver, sets the host from the database, and refuses invalid results.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _STATUS: dict[str, Any] = {"succeeded": "done", "aborted": "interrupted", "cance
 
 @dataclass(slots=True)
 class Keeper:
-    """A keeper, for `run`.
+    """A keeper; call `run`.
 
     Args:
         url: the farm's address, with a keeper's role.
-        silent_s: after this time without a sign of a worker, its jobs go back to the queue.
-        artifacts: folder for raw outputs; `None`: the usual one.
-        tell: is called with each line for the log.
+        silent_s: after this many seconds without a heartbeat of a worker, its jobs go back to the queue.
+        artifacts: folder for raw outputs; `None` for devbench's data folder.
+        tell: called with each line for the log.
     """
 
     url: str
@@ -62,11 +62,11 @@ class Keeper:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
-        """End `run` after the work at hand."""
+        """Make `run` return after the current turn."""
         self._over.set()
 
     def run(self) -> None:
-        """Work until `stop`; a lost database is waited for.
+        """Work until `stop`. If the database is lost, wait until it is back.
 
         Raises:
             FarmProblem: the farm has another schema, or refuses this role.
@@ -94,7 +94,7 @@ class Keeper:
                 self._over.wait(_RECONNECT_S)
 
     def turn(self, farm: Farm, store: Store) -> None:
-        """Do once what there is to do.
+        """Requeue lost jobs, queue due jobs, and store delivered results, once.
 
         Raises:
             FarmProblem, StoreProblem: the database cannot be reached.
@@ -120,7 +120,7 @@ class Keeper:
                 raise
             problem = str(error)
         except Exception as error:
-            # A hostile result may raise any error; the keeper must continue.
+            # A malformed or malicious result may raise any error; the keeper must continue.
             problem = str(error) or type(error).__name__
         if problem:
             self.tell(f"a result of {row['host']} is refused: {problem}")
@@ -129,7 +129,7 @@ class Keeper:
         )
 
     def _end(self, farm: Farm, store: Store, row: dict[str, Any]) -> None:
-        """Give the run its end; the host's deliveries are not needed any more."""
+        """Store the end of a job's run, and drop the delivered payloads, which are no longer needed."""
         if store.has_run(row["run_id"]):
             status = _STATUS.get(row["state"], "failed")
             store.finish_run(row["run_id"], status, row["ended_utc"], row["end_reason"])
@@ -138,10 +138,10 @@ class Keeper:
 
 
 def _view(store: Store, row: dict[str, Any]) -> RunView:
-    """What a host delivered, as a part of the run that the farm knows; identities are the farm's, not the host's.
+    """Return a delivered result as a part of the run. Run id, host, models and labels come from the farm's database.
 
     Raises:
-        InputError: it is damaged, or of another phone.
+        InputError: the result is damaged, or belongs to another phone or model.
     """
     try:
         view = read_values(unpack(row["payload"]))
@@ -187,7 +187,7 @@ def _raw_path(run_id: str, given: str) -> str:
 
 
 def _is_lost(error: StoreProblem) -> bool:
-    """Whether the store cannot be reached; otherwise it refused a value."""
+    """Whether the store cannot be reached, in contrast to having refused a value."""
     cause = getattr(error.__cause__, "orig", None)
     state = getattr(cause, "sqlstate", None) or ""
     return state[:2] in ("", "08", "53", "57") and type(error.__cause__).__name__ in (

@@ -1,7 +1,7 @@
-"""One attempt of a job, measured in a process of its own by the same path as `devbench run`; knows no database.
+"""Measure one attempt of a job in a separate process, with the same code as `devbench run`; without the database.
 
-It is forked from a process that has imported everything. Results go into the spool, from which the worker delivers
-them. It ends with the worker; the token of its lease on the phone is that of the attempt.
+The process is forked from one that has imported everything. It writes results to the spool, from which the worker
+delivers them. It ends when the worker ends. Its lease on the phone has the token of the attempt.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from devbench.results.records import RunRecord
 from devbench.results.run_files import read_values, run_to_json
 from devbench.results.store import Store
 
-# How long to wait for a phone that another run uses. Then the job goes back, and may begin again after the second time.
+# How long to wait for a phone that another run uses, and how long a job that waited in vain stays in the queue.
 _WAIT_S, _BUSY_S = 600.0, 15.0
 _AGAIN_S = 5.0
 
 
 class Drained(DevbenchError):
-    """The worker is to end: the repetition is finished, the rest goes back to the queue."""
+    """The worker is stopping: the current repetition is finished, the rest goes back to the queue."""
 
 
 def main(order: Order, begins: connection.Connection) -> None:
-    """Measure, and write the results and the outcome to the spool; the entry point of the process.
+    """Measure, and write the results and the outcome to the spool. This is the entry point of the process.
 
-    `begins` is closed when the tool begins or the run waits for its phone. The worker then prepares another phone.
+    `begins` is closed when the tool begins or the run waits for its phone. The worker may then start another job.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     draining = threading.Event()
@@ -140,7 +140,10 @@ def _run(order: Order, job: FarmJob, plan: Plan, store: Store, spooler: _Spooler
 
 
 class _Spooler:
-    """Takes the events of the run: repetitions go into the spool, in the background; a drain ends it between two."""
+    """Handle the events of the run: write repetitions to the spool in a background thread; end the run on a drain.
+
+    The run ends between two repetitions.
+    """
 
     def __init__(
         self, order: Order, attempt: Attempt, draining: threading.Event, run: RunRecord, store: Store, files: Storage,

@@ -1,7 +1,7 @@
-"""A suite's night on all hosts of a farm: queued once, waited for, reported once. Knows no phone.
+"""Run a suite's nightly measurement on all hosts of a farm: queue it once, wait for it, report it once.
 
-The state of a night is in the database, so any computer with a submitter's role can begin, continue and report it.
-Only one does so at a time: a lock of the database, which ends with its connection.
+The state of a night is in the database, so any computer with a submitter's role can begin, continue and report it. An
+advisory lock of the database ensures that only one computer does so at a time; the lock ends with the connection.
 """
 
 from __future__ import annotations
@@ -45,19 +45,20 @@ def run_farm_night(
     screen: Screen,
     wait_s: float,
 ) -> NightResult:
-    """Measure a suite on the farm, unless that is done already tonight; compare and report it.
+    """Measure a suite on the farm, unless that was already done tonight; compare and report the results.
 
     Args:
         asked: the settings of the night; its devices are not used.
         suite: the suite, as `read_suite` returns it.
-        wanted: which phones, as of `farm.submit.wanted_of`.
+        wanted: which phones to use, as returned by `farm.submit.wanted_of`.
         url: the farm's address, with a submitter's role.
-        store, history, screen: as of a night on one host.
-        wait_s: what is not measured after that time is missing in the report.
+        store, history, screen: as for a night on one host.
+        wait_s: how long to wait; phones that are not finished by then are reported as absent.
 
     Raises:
         InputError: the settings of the night are wrong.
-        FarmProblem: the farm refuses it.
+        FarmProblem: the farm refuses the job.
+        EnvironmentProblem: no phone matches, or another computer still reports the night.
     """
     began = asked.period.began(datetime.now().astimezone())
     name = f"{began:%Y-%m-%d}"
@@ -87,7 +88,7 @@ def run_farm_night(
 
 
 def _lock(farm: Farm, name: str, screen: Screen, deadline: float) -> None:
-    """Be the only one who reports this night; another one that dies gives the lock back."""
+    """Wait for the lock of this night, so that only one computer reports it. The lock ends with its connection."""
     told = False
     while not farm.rows("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", f"devbench night {name}")[0][
         "mine"
@@ -101,7 +102,7 @@ def _lock(farm: Farm, name: str, screen: Screen, deadline: float) -> None:
 
 
 def _wait(farm: Farm, suite: str, began: datetime, screen: Screen, deadline: float) -> list[dict[str, Any]]:
-    """The jobs of the night, when they have ended and are stored, or the time is over."""
+    """Wait until all jobs of the night are stored, or the deadline has passed, and return the jobs."""
     told = -1
     while True:
         jobs = farm.rows(_JOBS, suite, began)
@@ -141,7 +142,7 @@ def _report(
 
 
 def _absent(jobs: Sequence[Mapping[str, Any]]) -> dict[str, DevbenchError]:
-    """The phones on which it was not done, and why."""
+    """Return the phones on which the night's job did not succeed, each with the reason."""
     found: dict[str, DevbenchError] = {}
     for job in jobs:
         where = f"{job['device']} at {job['host']}"
@@ -168,7 +169,7 @@ def _absent(jobs: Sequence[Mapping[str, Any]]) -> dict[str, DevbenchError]:
 
 
 def _earlier(store: Store, asked: Asked, tonight: Sequence[str]) -> list[list[str]]:
-    """The runs of earlier nights of the suite, by night, the newest first."""
+    """Return the runs of earlier nights of the suite, grouped by night, the newest night first."""
     nights: dict[str, list[str]] = {}
     for run in store.runs_with_option(OPTION):
         if run.run_id not in tonight and run.options[OPTION].get("suite") == asked.suite:
@@ -178,11 +179,11 @@ def _earlier(store: Store, asked: Asked, tonight: Sequence[str]) -> list[list[st
 
 
 def united(views: Sequence[RunView], run_id: str) -> RunView:
-    """The runs of one night as one: jobs get new numbers, and the host's name lists all hosts.
+    """Merge the runs of one night into one: renumber the jobs and list all hosts in the host's name.
 
     Args:
         views: at least one.
-        run_id: the id of the united run.
+        run_id: the id of the merged run.
     """
     first = min(views, key=lambda view: view.run.started_utc)
     jobs: list[JobView] = []

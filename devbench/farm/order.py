@@ -1,4 +1,4 @@
-"""What a worker hands to the process that measures; imports little, as the worker does."""
+"""The order that a worker passes to a measuring process. Imports little, because the worker imports it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker hands to the process that measures.
+    """The order that a worker passes to a measuring process: one attempt of one job.
 
     Attributes:
-        device: the phone's key, `name` how adb reaches it.
+        device: the phone's key.
+        name: the phone's name in adb.
         body: the job as JSON (`job.read`).
-        accepted: what the farm has of the job already, as payloads.
-        folder: the folder of the spool.
-        storage: the address of the farm's files; `cache_bytes` for those of this host.
+        accepted: payloads of the job's results that the farm already has.
+        folder: the attempt's folder in the spool.
+        storage: the address of the farm's storage.
+        cache_bytes: the largest size of this host's cache of the storage's files.
     """
 
     job: int

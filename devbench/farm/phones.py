@@ -1,6 +1,6 @@
-"""The phones that are connected to this host, followed as they come and go; knows no queue.
+"""Track the phones that are connected to this host; independent of the queue.
 
-Only a new connection is asked for its identity, so that a phone that measures is not disturbed.
+Only new connections are asked for their identity, so that a phone that is being measured is not disturbed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from devbench.adb.server import READY, AdbServer, DeviceEntry
 from devbench.device.boards import Board, identify_boards, resolve_boards
 from devbench.errors import DevbenchError
 
-# How long to wait for the adb server, or until a phone without an answer is asked for its identity again.
+# Seconds until a phone that did not answer is asked for its identity again. After a fifth, retry the adb server.
 _AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A connected phone: its key, how adb reaches it, and short facts that a submission can choose by."""
+    """A connected phone: its key, its name in adb, and short facts by which a submission can select it."""
 
     device: str
     name: str
@@ -30,7 +30,7 @@ class Phone:
 
 
 class Phones:
-    """Follows the adb server in threads of its own; `wake` is called after each change."""
+    """Track the phones of the adb server in background threads; call `wake` after each change."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -44,7 +44,7 @@ class Phones:
 
     @property
     def present(self) -> tuple[Phone, ...]:
-        """Those that are ready, each once."""
+        """The phones that are ready. A phone with several connections is listed once."""
         return self._phones
 
     def _follow(self) -> None:
@@ -57,7 +57,7 @@ class Phones:
                     self._changed.set()
             except DevbenchError:
                 pass
-            # Without a server there are no phones; runs on them notice the lost connection by themselves.
+            # Without the adb server there are no phones. Current runs detect the lost connection themselves.
             self._entries = []
             self._changed.set()
             pause.wait(_AGAIN_S / 5)
@@ -105,7 +105,7 @@ def _phone(board: Board) -> Phone:
 
 
 class Waker:
-    """A pipe that ends a wait from another thread or a signal."""
+    """A pipe through which another thread or a signal handler ends a wait."""
 
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe()
@@ -113,7 +113,7 @@ class Waker:
         os.set_blocking(self._writer, False)
 
     def wake(self) -> None:
-        # A full pipe ends the waiting anyway.
+        # A full pipe also ends the wait.
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"w")
 

@@ -1,4 +1,4 @@
-"""Which files of the farm's storage are still needed: by results, by the results store, by jobs that wait or run."""
+"""Remove files from the farm's storage that no result, stored run, or waiting or running job refers to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devbench.host.paths import cache_dir
 if TYPE_CHECKING:
     from devbench.farm.database import Farm
 
-# Files of jobs that are over are named by the store as models, if anything of them is stored.
+# If a finished job has stored results, the results store refers to its files.
 _NEEDED = """
 SELECT raw_sha256 AS sha256 FROM farm.results WHERE raw_sha256 <> ''
 UNION SELECT sha256 FROM public.models UNION SELECT sha256 FROM public.binaries UNION SELECT sha256 FROM public.files
@@ -23,16 +23,17 @@ UNION SELECT file #>> '{}' FROM farm.submissions s, jsonb_path_query(s.job, '$.*
 
 
 def prune_storage(farm: Farm, older_than: timedelta, *, storage: str = "", dry_run: bool = False) -> Removed:
-    """Remove files that were stored longer ago than that, and that nothing refers to.
+    """Remove files that are older than `older_than` and that nothing refers to.
 
     Args:
         farm: a connection as an admin or a keeper.
         older_than: the age, at least two days.
-        storage: the address of the files, if it is not that of the farm.
+        storage: the storage's address; empty to use the one configured in the farm.
+        dry_run: only count what would be removed.
 
     Raises:
         InputError: the farm has no storage, the age is too short, or the storage cannot list its files.
-        FarmProblem, StorageFailed: one of them failed.
+        FarmProblem, StorageFailed: the farm or the storage failed.
     """
     farm.check_schema()
     found = farm.rows("SELECT value FROM farm.settings WHERE name = 'storage'")

@@ -1,8 +1,8 @@
-"""What a worker has measured and not delivered yet, as files of this host: a folder per attempt.
+"""Results on this host that are measured but not delivered yet, as files: one folder per attempt.
 
-If a worker is killed, the database cannot be reached or the store's disk is full, these files are delivered later.
-Files are written under another name and then renamed. Results that the farm refuses, since their attempt is over, are
-kept in another folder, `superseded`. Knows no device.
+If a worker is killed, the database is unreachable or the store's disk is full, these files are delivered later. Files
+are written under another name and then renamed. Results that the farm refuses, for example because their attempt is
+over, are moved to the folder `superseded`. This module does not depend on devices.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class End:
     """How an attempt ended.
 
     Attributes:
-        end: `done`, `failed` (the job has failed), `again` (try again), `back` (return it to the queue; the attempt
-            does not count against the job).
+        end: `done`, `failed` (the job has failed), `again` (try the job again), `back` (return the job to the queue;
+            the attempt does not count against it).
         outcome: the outcome in one line.
-        delay_s: when the job may begin again.
+        delay_s: seconds until the job may begin again.
     """
 
     end: str
@@ -42,7 +42,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The folder of one attempt; its name is job, attempt and token."""
+    """The folder of one attempt, named `JOB-ATTEMPT-TOKEN`."""
 
     folder: Path
 
@@ -51,7 +51,7 @@ class Attempt:
         return self.folder.name.rpartition("-")[2]
 
     def add(self, number: int, purpose: str, index: int, payload: bytes, raw_sha256: str = "") -> None:
-        """Keep a result. `number` is that of the case, `raw_sha256` that of its raw output in the storage."""
+        """Save a result. `number` is the number of its job in the run; `raw_sha256` is the hash of its raw output."""
         file = self.folder / f"{number:04d}-{purpose}-{index:04d}.result"
         write_whole_bytes(file, raw_sha256.encode("ascii") + b"\n" + payload)
 
@@ -60,14 +60,14 @@ class Attempt:
         write_whole_bytes(self.folder / _END, json.dumps(asdict(end)).encode("ascii"))
 
     def end(self) -> End | None:
-        """The end; `None` if its process has not written it."""
+        """Return how the attempt ended; `None` if its process has not written that."""
         try:
             return End(**json.loads((self.folder / _END).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
 
     def results(self) -> Iterator[tuple[Path, int, str, int]]:
-        """The results that are not delivered, in the order in which they were made."""
+        """Yield the undelivered results, oldest first: file, number, purpose and index."""
         for file in sorted(self.folder.glob("*.result"), key=lambda file: file.stat().st_mtime_ns):
             if found := _RESULT.fullmatch(file.name):
                 yield file, int(found[1]), found[2], int(found[3])
@@ -82,19 +82,19 @@ def superseded_dir() -> Path:
 
 
 def new_attempt(job: int, number: int, token: str) -> Attempt:
-    """The folder of an attempt that begins."""
+    """Make the folder of a new attempt."""
     folder = spool_dir() / f"{job}-{number}-{token}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Attempt(folder)
 
 
 def attempts() -> list[Attempt]:
-    """All results on this host, the oldest first."""
+    """Return all attempts in the spool of this host, the oldest first."""
     return [Attempt(folder) for folder in sorted(spool_dir().glob("*-*-*"), key=lambda one: one.stat().st_mtime_ns)]
 
 
 def deliver(farm: Farm, attempt: Attempt, tell: Callable[[str], None]) -> None:
-    """Deliver what an attempt has; refused results are moved aside.
+    """Deliver the results of an attempt; move refused results to `superseded_dir()`.
 
     Raises:
         FarmProblem: the database cannot be reached; undelivered results stay in the folder.
@@ -117,7 +117,7 @@ def deliver(farm: Farm, attempt: Attempt, tell: Callable[[str], None]) -> None:
 
 
 def close(farm: Farm, attempt: Attempt, end: End) -> None:
-    """Report the end of an attempt whose results are delivered, and remove its folder.
+    """Report the end of an attempt after its results are delivered, and remove its folder.
 
     Raises:
         FarmProblem: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""What a farm has and does, as JSON-ready data, and the checks of `devbench farm doctor`. Changes nothing."""
+"""Read the state of a farm as JSON-ready data, and run the checks of `devbench farm doctor`. Changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SELECT h.name, h.role, h.seen_utc, h.devbench, h.clock_offset_s, h.draining,
   (SELECT count(*) FROM farm.phones p WHERE p.host = h.name AND p.present) AS present
 FROM farm.hosts h ORDER BY h.name
 """
-# The time that a job takes: that of the last ten of its suite on this phone, else on any.
+# The expected duration of a job: the mean of its suite's last ten jobs on the phone, or, without any, on all phones.
 _EXPECTED = """
 WITH done AS (
   SELECT suite, device, extract(epoch FROM ended_utc - began_utc)::float8 AS seconds,
@@ -61,12 +61,12 @@ _WAITING, _RUNNING = "todo", "doing"
 
 
 def read_status(farm: Farm, *, ended_s: float = 86_400.0, most: int = 1000) -> dict[str, Any]:
-    """Hosts, phones, jobs and later submissions; times are UTC.
+    """Return the hosts, phones, jobs and scheduled submissions of a farm; times are UTC.
 
     Args:
         farm: a connection as a submitter, keeper or admin.
         ended_s: jobs that ended within the last `ended_s` seconds are included.
-        most: jobs at most.
+        most: the largest number of jobs to return.
 
     Raises:
         FarmProblem: the farm cannot be read.
@@ -93,7 +93,7 @@ def read_status(farm: Farm, *, ended_s: float = 86_400.0, most: int = 1000) -> d
 
 
 def add_health(url: str, phones: list[dict[str, Any]]) -> None:
-    """Give each phone its `health` by the results of 30 days; `None` if there are none, or they cannot be read."""
+    """Set `health` of each phone from the results of the last 30 days; `None` if there are none or reading fails."""
     from devbench.findings.device_health import device_health
     from devbench.results.store import Store
 
@@ -114,7 +114,7 @@ def _state(phone: dict[str, Any]) -> str:
 
 
 def read_log(farm: Farm, job: int) -> dict[str, Any]:
-    """What happened to a job: its row, its attempts, its events and the results that were refused.
+    """Return what happened to a job: its row, attempts, events and refused results.
 
     Raises:
         InputError: there is no such job.
@@ -137,10 +137,10 @@ def read_log(farm: Farm, job: int) -> dict[str, Any]:
 
 
 def open_storage(farm: Farm, given: str | None) -> Storage:
-    """The farm's storage of files, by the address given or the farm's.
+    """Open the storage at the given address, or at the address configured in the farm.
 
     Raises:
-        InputError: the farm has none.
+        InputError: no address is given and the farm has none.
     """
     from devbench.farm.storage import Storage
 
@@ -152,10 +152,10 @@ def open_storage(farm: Farm, given: str | None) -> Storage:
 
 
 def copy_raw(farm: Farm, job: int, folder: Path, storage: str | None) -> int:
-    """Copy the raw outputs of a job to a folder; returns how many there are.
+    """Copy the raw outputs of a job to a folder and return their number.
 
     Raises:
-        EnvironmentProblem: one cannot be fetched, or not be written.
+        EnvironmentProblem: a raw output cannot be fetched or written.
     """
     files = open_storage(farm, storage)
     rows = farm.rows(
@@ -175,7 +175,7 @@ def examine(farm: Farm, storage: str = "") -> Iterator[Check]:
 
     Args:
         farm: a connection.
-        storage: the address of the files, if it is not that of the farm.
+        storage: the storage's address; empty to use the one configured in the farm.
     """
     row = farm.rows(
         "SELECT session_user::text AS name, r.rolsuper, s.ssl, "

@@ -1,11 +1,11 @@
-"""Files that travel between hosts by their SHA-256: a storage behind a URL, and this host's cache of it.
+"""Store files under their SHA-256 in a storage behind a URL, and fetch them into a cache on this host.
 
-The storage has one object per file, `sha256/AB/ABCD…`, so that a file is stored once, however many jobs use it. A host
-asks for a hash and gets the file with that hash, or an error: no name, path or address crosses between hosts. The cache
-may be shared by several processes of one host. Knows no queue, no database and no device.
+The storage has one object per file, `sha256/AB/ABCD…`. A file that several jobs use is stored once. A host asks for a
+hash and gets the file with that hash, or an error; hosts exchange no file names, paths or addresses. Several processes
+of one host may share the cache. This module does not depend on the queue, the database or devices.
 
-fsspec reaches the storage: a folder, HTTP, S3, GCS. Its calls run in a thread of their own, because not all of them
-have a deadline.
+The storage is accessed with fsspec: a folder, HTTP, S3 or GCS. Each fsspec call runs in a separate thread, because some
+of them have no timeout.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_FILE_BYTES = 16 << 30
-"""A larger file is refused."""
+"""Larger files are refused."""
 _BLOCK_BYTES = 4 << 20
-# A transfer may take this long, and as long as a connection of this speed needs for the file.
+# The deadline of a transfer: this base time plus the time that the file takes at this speed.
 _ANSWER_S, _SLOWEST_BYTES_PER_S = 60.0, 500_000
-# A file of the cache stays for this long after it was asked for, so that the caller can read it.
+# A cached file is not removed for this long after its last use, because the caller may still read it.
 _IN_USE_S = 600.0
-# A file that was put stays for at least this long. An older object is written again, so that its age starts anew.
+# `put` leaves an object alone if it is younger than this. It writes an older one again, which resets its age.
 _FRESH = timedelta(days=1)
-# An object of these is complete when it appears. In others, it is written under another name and then renamed.
+# Protocols in which an object becomes visible only when complete. With others, write under another name, then rename.
 _ATOMIC = frozenset({"http", "https", "s3", "s3a", "gs", "gcs"})
 _EXTRAS = {"s3": "farm-s3", "s3a": "farm-s3", "gs": "farm-gcs", "gcs": "farm-gcs"}
 
 
 class StorageFailed(EnvironmentProblem):
-    """The storage or the way to it failed; trying again may help."""
+    """The storage or the connection to it failed; a retry may help."""
 
     transient = True
 
@@ -63,7 +63,7 @@ class NotStored(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What `Storage.prune` removed, or would remove."""
+    """The number and total size of files that `Storage.prune` removed, or would remove in a dry run."""
 
     files: int
     size_bytes: int
@@ -75,7 +75,7 @@ class Storage:
     Args:
         url: a folder, or an address that fsspec knows: `http(s)://`, `s3://`, `gs://`.
         cache: the folder of the files that this host has fetched; made if it is missing.
-        limit: bytes that the cache may have; the files that were not used for the longest time are removed first.
+        limit: the largest size of the cache in bytes; the least recently used files are removed first.
 
     Raises:
         InputError: the URL is not one that fsspec knows.
@@ -89,7 +89,7 @@ class Storage:
         protocol = self._files.protocol
         names = {protocol} if isinstance(protocol, str) else {*protocol}
         self._atomic, self._http = bool(names & _ATOMIC), "http" in names
-        # A folder that is made in place of one that is not mounted would hide its files.
+        # Do not create the folder: it may be a mount point that is not mounted, and its files would seem to be lost.
         is_there = partial(self._files.isdir, self._root)
         if "file" in names and not self._within(_ANSWER_S, "cannot open the storage", is_there):
             raise InputError(f"the storage {self._shown} is not a folder", hint="make or mount it")
@@ -99,11 +99,11 @@ class Storage:
     # -- putting ------------------------------------------------------------------------------------------------
 
     def put(self, file: Path) -> str:
-        """Store a file; returns its SHA-256. What the storage has afterwards was read back and has that hash.
+        """Store a file, read it back to check its hash, and return its SHA-256.
 
         Raises:
-            InputError: the file cannot be read, is too large, or changes while it is sent.
-            StorageFailed: it cannot be stored.
+            InputError: the file cannot be read or is too large.
+            StorageFailed: the file cannot be stored, or changed while it was sent.
         """
         with system_errors(f"{file} cannot be read"):
             digest, size = sha256_of(file), file.stat().st_size
@@ -116,7 +116,7 @@ class Storage:
         target = self._path(digest)
         if self._is_fresh(target, size) and self._hash(target, size) == digest:
             return
-        # In a folder, a file cannot be replaced in one step by fsspec; in other kinds of storage it can.
+        # fsspec cannot replace a file atomically in a folder; it can in HTTP, S3 and GCS.
         written = target if self._atomic else f"{target}.{secrets.token_hex(4)}"
         try:
             if not self._atomic:
@@ -134,7 +134,7 @@ class Storage:
             raise
 
     def _is_fresh(self, path: str, size: int) -> bool:
-        """Whether the storage has had an object of that size for less than a day."""
+        """Whether the storage has an object of that size that is less than a day old."""
         try:
             return (
                 self._files.info(path)["size"] == size
@@ -152,19 +152,19 @@ class Storage:
     # -- fetching -----------------------------------------------------------------------------------------------
 
     def fetch(self, sha256: str) -> Path:
-        """The file with that hash, in this host's cache. It stays there for ten minutes at least.
+        """Return the file with that hash in this host's cache; fetch it if needed. It stays for at least ten minutes.
 
         Raises:
             InputError: `sha256` is not 64 hex digits.
             NotStored: the storage does not have it.
-            StorageFailed: it cannot be fetched, has another hash, or the cache is too small for it.
+            StorageFailed: the file cannot be fetched, has another hash, or is too large for the cache.
         """
         if not _SHA256.fullmatch(sha256):
             raise InputError(f"{sha256[:80]!r} is not a SHA-256", hint="give 64 hex digits")
         target = self._cache / sha256
         if not self._is_cached(target):
             size = self._size(sha256)
-            # Threads and processes that need the same file wait for the first of them.
+            # If several threads or processes need the same file, one fetches it and the others wait.
             lock = self._cache / "locks" / sha256
             with hold(lock, held=f"{sha256} is being fetched", wait_s=_deadline_s(size)):
                 if not self._is_cached(target):
@@ -181,7 +181,7 @@ class Storage:
         return int(size)
 
     def _is_cached(self, path: Path) -> bool:
-        """Whether the cache has the file, unchanged; it counts as used now."""
+        """Whether the cache has the file with the right hash; also mark the file as used now."""
         try:
             found = path.stat()
             os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
@@ -209,7 +209,7 @@ class Storage:
         return digest.hexdigest()
 
     def _reserve(self, part: Path, size: int) -> None:
-        """Make room for a file in the cache, and give the empty `part` its size, so that others count it."""
+        """Make room for a file in the cache, and extend `part` to its size, so that other processes count the space."""
         with hold(self._cache / "locks" / "room", held="the cache is being cleared", wait_s=_ANSWER_S):
             found = sorted(_entries(self._cache), key=lambda entry: entry[1])
             total = sum(one.st_size for _, _, one in found) + size
@@ -227,11 +227,12 @@ class Storage:
     # -- retention ----------------------------------------------------------------------------------------------
 
     def prune(self, older_than: timedelta, keep: Collection[str], *, dry_run: bool = False) -> Removed:
-        """Remove the objects that were stored longer ago than that, and leftovers of interrupted writes.
+        """Remove objects older than `older_than` that are not in `keep`, and leftovers of interrupted writes.
 
         Args:
-            older_than: the age, at least two days: who has just put a file may not have named it in a job yet.
+            older_than: the age, at least two days, because a job that uses a new file may not be submitted yet.
             keep: hashes that a stored result or a queued job refers to; these objects stay.
+            dry_run: only count what would be removed.
 
         Raises:
             InputError: the age is too short, or the storage cannot list its files.
@@ -262,19 +263,20 @@ class Storage:
         return f"{self._root}/sha256/{sha256[:2]}/{sha256}"
 
     def _blocks(self, path: str, size: int) -> Iterator[bytes]:
-        """The content of an object in blocks; reading stops after more than `size` bytes."""
+        """Yield the content of an object in blocks; stop once more than `size` bytes were read."""
         done = 0
-        # 0: one request for the whole file. Not every HTTP server sends parts.
+        # 0: request the whole file at once, because some HTTP servers do not support range requests.
         with self._files.open(path, "rb", block_size=0 if self._http else _BLOCK_BYTES) as file:
             while done <= size and (block := file.read(_BLOCK_BYTES)):
                 done += len(block)
                 yield block
 
     def _within(self, deadline_s: float, failed: str, call: Callable[[], _T]) -> _T:
-        """What the call returns; a call that is not back after the deadline is left alone.
+        """Run a call in a thread and return its result. After the deadline, the thread is left to itself.
 
         Raises:
-            NotStored, StorageFailed.
+            NotStored: the storage does not have the file.
+            StorageFailed: the call failed, or did not return before the deadline.
         """
         answer: Future[_T] = Future()
         threading.Thread(target=_answer, args=(answer, call), daemon=True, name="storage").start()
@@ -283,7 +285,7 @@ class Storage:
         except EnvironmentProblem:
             raise
         except FileNotFoundError as error:
-            # fsspec reports every failure of HTTP as a missing file; the cause tells which it is.
+            # fsspec reports every HTTP failure as a missing file; the exception's cause has the actual failure.
             cause = error.__cause__
             if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
                 raise NotStored(f"{failed}: {self._shown} does not have it", hint="put the file again") from None
@@ -304,7 +306,7 @@ class Storage:
 
 
 def _open(url: str, shown: str) -> tuple[AbstractFileSystem, str]:
-    """fsspec's file system for a URL, and the path of its root there."""
+    """Return fsspec's file system for a URL, and the path of the storage in that file system."""
     kind = url.partition("://")[0] if "://" in url else "file"
     try:
         from fsspec.core import url_to_fs
@@ -340,9 +342,9 @@ def _aware(time_: datetime) -> datetime:
 
 
 def _entries(cache: Path) -> Iterator[tuple[Path, float, os.stat_result]]:
-    """The files of a cache, complete or arriving, when each was used last, and what the system knows of it."""
+    """Yield the files of a cache, complete or partial, each with the time of its last use and its `lstat` result."""
     for path in cache.iterdir():
-        # A file that has arrived is renamed meanwhile; it is then counted under one of its names, or not at all.
+        # Another process may rename a file while this runs; the file is then counted once or not at all.
         with suppress(FileNotFoundError):
             found = path.lstat()
             if stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""Queueing a suite: its files into the storage, its job into the database. Knows no host and no phone."""
+"""Queue a suite: put its files into the storage and its job into the database. Does not depend on hosts or phones."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def submit_suite(
     labels: Mapping[str, str],
     storage: str | None,
 ) -> dict[str, Any]:
-    """Queue the suite in a file; returns submission, suite and the number of jobs that are queued now.
+    """Queue the suite in a file. Return the submission, the suite and the number of jobs that are queued now.
 
     Raises:
-        InputError: the suite is wrong, or nothing of it can be a job.
-        FarmProblem: the farm refuses it.
+        InputError: the suite is invalid, or cannot be run on a farm.
+        FarmProblem: the farm refuses the submission.
     """
     from devbench.bench.suite import read_suite, suite_plan
     from devbench.results.ci_labels import ci_labels
@@ -48,7 +48,7 @@ def submit_suite(
 
 
 def make_job(farm: Farm, suite: Suite, plan: Plan, labels: Mapping[str, str], storage: str | None) -> dict[str, Any]:
-    """The job of a suite, whose files are in the storage then."""
+    """Put the files of a suite into the storage and return its job as JSON."""
     farm.check_schema()
     return to_json(from_suite(suite, plan, open_storage(farm, storage), labels))
 
@@ -57,17 +57,17 @@ def submit_job(
     farm: Farm, suite: str, job: Mapping[str, Any], wanted: Mapping[str, str], *, phones: int | None = None,
     priority: int = 0, due: datetime | None = None, every: str = "", night: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Queue a job; one for a night is queued once."""
+    """Queue a job. With `night`, the farm queues the job only once for that night."""
     statement = "SELECT * FROM farm.submit(%s, %s, %s, %s, %s, %s, %s, %s)"
     row = farm.rows(statement, suite, json.dumps(job), json.dumps(dict(wanted)), phones, priority, due, every, night)[0]
     return {"submission": row["submission"], "suite": suite, "jobs": row["jobs"]}
 
 
 def wanted_of(texts: Sequence[str]) -> dict[str, str]:
-    """Patterns by the name of a fact, of `soc=SM8650*`; a word without `=` is a pattern of phones' keys.
+    """Parse texts such as `soc=SM8650*` to patterns by fact; a text without `=` is a pattern for the phone's key.
 
     Raises:
-        InputError: there is no such fact, or it is given twice.
+        InputError: the fact is unknown or given twice, or the pattern is empty.
     """
     found: dict[str, str] = {}
     for text in texts:
@@ -81,10 +81,12 @@ def wanted_of(texts: Sequence[str]) -> dict[str, str]:
 
 
 def next_time(text: str | None) -> datetime | None:
-    """The next time that a clock shows `01:00`, or a date with a time; without a zone, of this computer.
+    """Parse a clock time such as `01:00`, which means its next occurrence, or an ISO date with a time.
+
+    A time without a time zone is in the zone of this computer.
 
     Raises:
-        InputError: it is neither.
+        InputError: the text is neither.
     """
     if text is None:
         return None

@@ -1,8 +1,8 @@
-"""The worker of a host: one process that offers the host's phones, takes jobs, has them measured and delivers.
+"""The worker of a host: one process that offers the host's phones, takes jobs, starts measurements, delivers results.
 
-It has a loop in one thread, so that nothing of it needs a lock. Each job is measured in a process of its own
-(`measure.py`); what it measures comes back through files (`spool.py`). Without the database, running jobs continue, and
-their results are delivered when it is back. A worker that was silent for too long has lost its attempts: it ends them.
+The worker runs one loop in one thread, and therefore needs no locks. Each job is measured in a separate process
+(`measure.py`), which writes its results to files (`spool.py`). If the database is unreachable, running jobs continue,
+and their results are delivered later. A worker that was silent for too long loses its attempts, and stops them.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from devbench.farm.spool import Attempt, End
 
 # Pauses before the next attempt to reach the database: longer after each failure.
 _RECONNECT_S = (0.2, 0.5, 1.0, 2.0)
-# A process that was told to stop is ended after this time.
+# A process that was told to stop and is still running after this time is killed.
 _STOP_S = 20.0
-# Imported once, in the process from which the measuring processes are forked. Modules that are missing are left out.
+# Modules imported once, by the fork server from which the measuring processes are forked. Missing ones are skipped.
 _PRELOAD = (
     "devbench.farm.measure", "devbench.tool.parse", "devbench.tool.failures", "devbench.results.store",
     "devbench.results.histories", "devbench.bench.planning", "sqlalchemy.dialects.sqlite", "devbench.results.ending",
     "devbench.farm.storage", "devbench.virtual.benchmark_model.flags", "fsspec.implementations.local", "filelock",
     "encodings.idna", "s3fs", "gcsfs",
 )  # fmt: skip
-# The largest number of jobs prepared at once. More would share the CPUs: all tools would start late and end together.
-# A job that is not ready after this time waits for its phone, not for a CPU.
+# The largest number of jobs prepared at once. With more, all would share the CPUs, and every tool would start late.
+# A job that still prepares after this time is assumed to wait for its phone and is no longer counted.
 _AT_ONCE, _PREPARING_S = os.cpu_count() or 1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a worker works.
+    """The settings of a worker.
 
     Attributes:
         beat_s: seconds between two signs of life (beats).
         phones: keys of the phones to offer; empty for all.
         cache_bytes: the largest size of this host's cache of the storage's files.
-        storage: replaces the farm's address of the storage; empty for the farm's.
+        storage: the storage's address; empty to use the one configured in the farm.
     """
 
     beat_s: float = 2.0
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(slots=True)
 class _Running:
-    """A measuring process. `stop_by`: when it is killed. `preparing`: a pipe that it closes when the tool begins."""
+    """A measuring process. It is killed at `stop_by`, and closes the pipe `preparing` when the tool begins."""
 
     attempt: Attempt
     job: int
@@ -78,12 +78,12 @@ class _Running:
 
 @dataclass(slots=True)
 class Worker:
-    """A worker, for `run`.
+    """A worker; call `run`.
 
     Args:
         url: the farm's address, with the host's role.
         settings: the worker's settings.
-        tell: is given each line for the log.
+        tell: called with each line for the log.
     """
 
     url: str
@@ -103,7 +103,7 @@ class Worker:
     _reported: dict[str, datetime] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until SIGTERM or Ctrl-C; then repetitions that run are finished and the rest is given back.
+        """Work until SIGTERM or Ctrl-C. Then finish the current repetitions and give the rest back to the queue.
 
         Raises:
             FarmProblem: the farm does not know this host, has another schema, or another worker serves the host.
@@ -113,10 +113,10 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._drain)
         forkserver.ensure_running()
-        # The fork server and this process import at the same time. Without psycopg, `_connect` says what to install.
+        # Import psycopg here while the fork server imports its modules. If it is missing, `_connect` reports that.
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("psycopg")
-        # This start waits for the fork server's imports, so that jobs do not wait for them.
+        # Start an empty process: this waits for the fork server's imports, which would otherwise delay the first job.
         first = context.Process(target=_import_modules)
         first.start()
         self._connect()
@@ -148,7 +148,7 @@ class Worker:
         """Connect, deliver results in the spool, end attempts that no longer run, and register as the host's worker.
 
         Raises:
-            FarmProblem: another version of devbench or another role is needed, or the farm refuses the worker.
+            FarmProblem: the devbench version or the role is wrong, or the farm refuses the worker.
         """
         farm = Farm(self.url)
         try:
@@ -189,7 +189,7 @@ class Worker:
         """Close the connection and continue without the database.
 
         Raises:
-            FarmProblem: another worker serves the host, or the error is not transient and has come several times.
+            FarmProblem: another worker serves the host, or a non-transient error has occurred several times.
         """
         if self._farm is not None:
             self._farm.close()
@@ -228,11 +228,11 @@ class Worker:
         self._take(farm, context, present)
 
     def _report_quarantine(self, farm: Farm) -> None:
-        """Tell the farm of phones that were lost too often here since this worker began."""
+        """Report to the farm the phones that went into quarantine on this host since this worker started."""
         try:
             quarantined = in_quarantine()
         except InputError:
-            return  # a damaged file, which `devbench devices` shows; phones that work are used meanwhile
+            return  # the quarantine file is damaged, which `devbench devices` reports; continue with all phones
         for device, found in quarantined.items():
             if device in self._assigned and found.since > max(self._began, self._reported.get(device, self._began)):
                 farm.call("set_quarantine", device, found.why, found.until)
@@ -243,7 +243,7 @@ class Worker:
         state = farm.call("beat", self._worker)
         self._next_beat = time.monotonic() + self.settings.beat_s
         if frozenset(state["assigned"]) != self._assigned:
-            # An admin has moved a phone.
+            # An admin has moved a phone to or from this host.
             self._assigned, self._offered = frozenset(state["assigned"]), None
         invalid = [one for one in self._running.values() if one.attempt.token not in state["valid"]]
         self._stop(invalid, "its attempt is over", kill=True)
@@ -258,7 +258,7 @@ class Worker:
             self._start(farm, context, found[0], free.pop(found[0]["device"]))
 
     def _preparing(self) -> list[_Running]:
-        """The processes that still prepare their phone; each counts for `_PREPARING_S` at most."""
+        """Return the processes that still prepare their job; each is counted for at most `_PREPARING_S`."""
         now, running = time.monotonic(), self._running.values()
         return [one for one in running if now < one.began + _PREPARING_S and not one.preparing.poll()]
 
@@ -281,7 +281,7 @@ class Worker:
     # -- processes ----------------------------------------------------------------------------------------------
 
     def _stop(self, some: Any, why: str, *, kill: bool = False) -> None:
-        """End processes: at once, or as Ctrl-C does."""
+        """Stop processes: at the next turn with `kill`, otherwise with SIGINT and a grace period."""
         for one in list(some):
             if one.stop_by is None:
                 self.tell(f"job {one.job} is stopped: {why}")
@@ -290,7 +290,7 @@ class Worker:
                     _signal(one.process, signal.SIGINT)
 
     def _reap(self) -> None:
-        """Take note of processes that have ended; end those that should have."""
+        """Record the end of processes that have ended; kill those whose time to stop is over."""
         for device, one in list(self._running.items()):
             if one.stop_by is not None and time.monotonic() >= one.stop_by:
                 one.process.kill()
@@ -311,7 +311,7 @@ class Worker:
             )
 
     def _finish_all(self) -> None:
-        """Deliver and report the attempts whose processes have ended."""
+        """Deliver the results of attempts whose processes have ended, and report the end of the attempts."""
         assert self._farm is not None
         for attempt in spool.attempts():
             end = attempt.end()
@@ -320,7 +320,7 @@ class Worker:
                 spool.close(self._farm, attempt, end)
 
     def _wait(self) -> None:
-        """Until something happens, at most until the next heartbeat."""
+        """Wait until something happens, at most until the next heartbeat."""
         again = _RECONNECT_S[min(self._failures, len(_RECONNECT_S) - 1)]
         left_s = max(0.0, self._next_beat - time.monotonic()) if self._farm is not None else again
         if any(one.stop_by is not None for one in self._running.values()):
@@ -336,11 +336,11 @@ class Worker:
 
 
 def _import_modules() -> None:
-    """Does nothing: starting it makes the fork server import its modules."""
+    """Do nothing. Starting a process with this function makes the fork server import its modules."""
 
 
 def _measure(order: Order, begins: connection.Connection) -> None:
-    """The entry point of a measuring process; the worker itself does not import the modules that it needs."""
+    """Run the measuring process. The import is here because the worker itself does not need these modules."""
     from devbench.farm.measure import main
 
     main(order, begins)
