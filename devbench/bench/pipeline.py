@@ -191,7 +191,7 @@ def _with_model(path: Path, number: int, stage: Stage) -> Stage:
     return stage
 
 
-# Marks of a stage: its model is loaded; the first of the tool's two phases ended; the last one ended; its process ended.
+# Marks of a stage: its model is loaded; the first of the two phases of the tool ended; the last one ended; it is gone.
 Mark = Literal["ready", "warm", "done", "gone"]
 
 
