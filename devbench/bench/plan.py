@@ -1,9 +1,7 @@
-"""What is to be measured: models × delegates × threads on devices, as jobs; and which of them a resumed run already
-has.
+"""The plan of a run: jobs (models × delegates × threads) on each device, and the repetitions that are still to run.
 
-The plan of a resumed run must be the same; its jobs keep their numbers. Stored repetitions are not measured again. A
-repetition whose raw output was kept but that is not stored is measured again, under the same name. Does no input or
-output.
+A run can be resumed only with the same plan; its jobs keep their numbers. Stored repetitions are not measured again. A
+repetition that has raw output but is not stored is measured again, under the same name. Does no input or output.
 """
 
 from __future__ import annotations
@@ -60,7 +58,7 @@ class Case:
         return self.text("shell")
 
     def text(self, via: Via) -> str:
-        """The case as the store has it; runs are compared by this text."""
+        """Return the case as text, as in the store; cases of different runs are matched by this text."""
         options = {**asdict(self.options), "via": via}
         return case_text(self.model.name, self.delegate.name, self.options.num_threads, options)
 
@@ -80,14 +78,13 @@ class Limits:
     Attributes:
         repetitions: processes per job that measure latency.
         profile_repetitions: processes per job that measure operators and memory; their latency is not used.
-        repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
-        precision_pct: latency processes are added until half the interval of their median is within this share of it.
+        repetition_timeout_s: deadline of one process; `None` to derive it from the tool's own limits.
+        precision_pct: add latency processes until half the confidence interval is at most this percentage of the value.
         max_repetitions: latency processes per job at most, if a precision is requested.
         unreliable_retries: extra latency processes per job, to replace unreliable ones.
         cool_down_s: how long to wait for a device that throttles, before each process; 0: do not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
-        max_output_bytes: the largest output of one process of the tool, or of one session of a pipeline; beyond that it
-            is ended.
+        max_output_bytes: a process of the tool, or a session of a pipeline, that prints more is ended.
         cold_starts: processes per job, after all others, that start with empty caches, if a cache can be emptied.
     """
 
@@ -113,9 +110,9 @@ class Care:
     """The care for each device, see `bench/care.py`.
 
     Attributes:
-        reboot_s: the device is restarted first, and must boot within this time; 0: no restart.
-        charge_to: its battery is charged to this level first, in percent; `None`: no charging.
-        battery_stop: the work on it ends at this level, in percent; `None`: no such level.
+        reboot_s: restart the device before the run; it must boot within this time; 0: no restart.
+        charge_to: charge its battery to this level before the run, in percent; `None`: no charging.
+        battery_stop: stop measuring on it if its battery falls to this level, in percent; `None`: do not stop.
     """
 
     reboot_s: float = 0.0
@@ -149,9 +146,10 @@ def make_cases(
     require: Require | None = None,
     inputs: Mapping[str, Sequence[CaseInputs]] | None = None,
 ) -> tuple[Case, ...]:
-    """Every combination, each once, in the order given.
+    """Return every combination as a case, each once, in the order given.
 
-    `require` overrides the delegate's own entry; `inputs` has what each model is called with, by its key.
+    `require` overrides the delegate's own setting; `inputs` has the shapes and signatures to call each model with, by
+    the model's key.
     """
     cases = [
         Case(model, delegate, called(replace(options, num_threads=count), call), require or delegate.require)
@@ -164,7 +162,7 @@ def make_cases(
 
 
 def called(options: ToolOptions, call: CaseInputs) -> ToolOptions:
-    """The options with the flags for these shapes and this signature; the tool binds inputs by their order."""
+    """Return the options with the flags for these shapes and this signature; the tool assigns inputs by their order."""
     if call.all_shapes:
         layers = ",".join(f"i{number}" for number in range(len(call.all_shapes)))
         shapes = ":".join(",".join(map(str, shape)) for shape in call.all_shapes)
@@ -179,8 +177,8 @@ _START_BUDGET_S = 120.0
 def repetition_deadline_s(options: ToolOptions, limits: Limits) -> float:
     """Deadline of one process in seconds.
 
-    `max_secs` limits warm-up and main phase separately, and an inference that has begun is finished. So the tool may
-    take its start, twice `max_secs`, and one more inference in each phase (which the start's budget includes).
+    `max_secs` limits warm-up and main phase separately, and the tool finishes an inference that has begun. So a process
+    may take the time to start, twice `max_secs`, and one inference per phase more, which `_START_BUDGET_S` includes.
     """
     if limits.repetition_timeout_s is not None:
         return limits.repetition_timeout_s
@@ -192,7 +190,7 @@ PLAN = "plan"
 
 
 def fingerprint(plan: Plan) -> str:
-    """The fingerprint of the plan. It does not depend on the folders of the models."""
+    """Return the fingerprint of the plan. It does not depend on the folders of the models."""
     values = asdict(plan)
     for case in values["cases"]:
         del case["model"]["path"]
@@ -204,7 +202,7 @@ def check_same_plan(view: RunView, plan: Plan) -> None:
     """Refuse to resume a run with another plan.
 
     Raises:
-        InputError: the plan is another one, the run is of pipelines, or it is from before plans were kept.
+        InputError: the plan is another one, the run measured pipelines, or an old devbench stored it without a plan.
     """
     if "pipeline" in view.run.options:
         raise InputError(f"run {view.run.run_id} is of pipelines, which cannot be resumed", hint="measure it again")
@@ -216,10 +214,10 @@ def check_same_plan(view: RunView, plan: Plan) -> None:
 
 
 class Earlier:
-    """What a run had stored when it was resumed, by device; nothing for a new run. Thread-safe.
+    """What a run had stored when it was resumed, by device; empty for a new run. Thread-safe.
 
     Args:
-        cases: the number of cases in the plan; each device's jobs have as many consecutive numbers.
+        cases: the number of cases in the plan; each device has that many jobs, with consecutive numbers.
         view: the run as stored; `None` for a new one.
     """
 
@@ -233,12 +231,13 @@ class Earlier:
         self._lock = threading.Lock()
 
     def claim(self, key: str, serial: str, position: int) -> tuple[int, Mapping[int, JobView]]:
-        """The number of a device's first job, and its jobs that are stored, by number.
+        """Return the number of a device's first job, and the device's stored jobs by number.
 
         Args:
             key: the device's hardware key.
             serial: its address, for the error.
-            position: its place among the run's devices, from 0; a new device gets that place in the jobs if free.
+            position: its place among the run's devices, from 0; it determines the job numbers of a new device unless
+                they are taken.
 
         Raises:
             EnvironmentProblem: the device is in the run already, over another connection.
@@ -258,7 +257,7 @@ class Earlier:
             return self._firsts[key], self._jobs.get(key, {})
 
 
-# Failures that chance, load or memory pressure can cause; every other kind would happen again.
+# Failures that chance, load or memory pressure can cause; a repetition that failed otherwise would fail again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
 _MAX_FAILURES_IN_A_JOB = 2
 _CONFIDENCE = 0.95
@@ -270,13 +269,14 @@ class JobProgress:
 
     Attributes:
         record: the job as the store keeps it.
-        asked: requested latency repetitions; any more replace unreliable ones or are for the precision.
+        asked: the requested number of latency repetitions; more run only to replace others or for the precision.
         graph: the model's path on the device.
-        stopped: no repetition of it runs any more.
-        retried: latency repetitions beyond the requested number.
-        valid_us: the latencies that count.
-        done: stored repetitions by purpose; their indices count from 0 without a gap.
-        lost: those of `done` in which the device was lost before the run was resumed; each is replaced.
+        stopped: the job gets no more repetitions.
+        retried: the number of latency repetitions beyond the requested number.
+        valid_us: the latencies of repetitions that are not unreliable.
+        done: the number of stored repetitions by purpose; their indices count from 0 without a gap.
+        lost: how many of `done`, by purpose, failed because the device was lost before the run was resumed; each is
+            replaced.
     """
 
     record: JobRecord
@@ -308,20 +308,20 @@ class JobProgress:
         return found.half_width_pct > limits.precision_pct
 
     def left(self, planned: int) -> int:
-        """The number of planned repetitions that have not run; those of a stopped job will not run."""
+        """Return how many planned repetitions have not run; a stopped job will not run them."""
         return max(0, planned + sum(self.lost.values()) - sum(self.done.values()))
 
     def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
         """Take a stored repetition into account, and decide whether the job continues.
 
-        `earlier`: it was stored before the run was resumed. If the device was lost then, the job is not stopped for
-        that.
+        `earlier`: it was stored before the run was resumed. If it failed because the device was lost, that does not
+        stop the job.
         """
         self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
         if record.latency_avg_us is not None:
             if record.verdict != "unreliable":
                 self.valid_us.append(record.latency_avg_us)
-            # It replaces an unreliable one, whether it is reliable itself or not.
+            # A repetition beyond the requested number counts as a retry, whether it is reliable or not.
             self.retried += record.index >= self.asked + self.lost.get("latency", 0)
         if record.failure_kind is None:
             return
@@ -334,6 +334,9 @@ class JobProgress:
 
 
 def in_turn(items: Sequence[T], number: int) -> list[T]:
-    """The items of a round; each round starts with the next item, since the first one runs under other conditions."""
+    """Return the items in the order of a round.
+
+    Each round starts with another item, since the first item of a round runs under different conditions.
+    """
     start = number % max(1, len(items))
     return [*items[start:], *items[:start]]

@@ -1,4 +1,4 @@
-"""From the options of a run to its plan, with one clear line for each possible error.
+"""Turns the options of a run into its plan, with one clear line for each possible error.
 
 Knows neither the command line nor the files that options come from.
 """
@@ -41,13 +41,13 @@ def make_plan(
     base: Path = Path(),
     thresholds: Thresholds | None = None,
 ) -> Plan:
-    """The plan for the options.
+    """Make the plan from the options.
 
     Args:
         options: the requested options.
-        models: replace the models of the options.
-        base: the folder that paths of models start from, if it is not the current one.
-        thresholds: how far outputs may be off, before `min_snr` and `max_steps`.
+        models: the models to measure instead of those in the options.
+        base: the folder that relative paths of models start from.
+        thresholds: how far outputs may be off; `min_snr` and `max_steps` of the options override them.
 
     Raises:
         OptionError: a delegate, thread count, flag, shape or requirement is wrong; names the option.
@@ -129,7 +129,7 @@ def check_here(plan: Plan, devices: Sequence[str]) -> None:
 
 @contextmanager
 def about(option: str, value: str = "") -> Iterator[None]:
-    """Errors within the block name that option, and that part of its value."""
+    """Make errors within the block name the option, and the part of its value that is wrong."""
     try:
         yield
     except OptionError:
@@ -139,7 +139,7 @@ def about(option: str, value: str = "") -> Iterator[None]:
 
 
 def _each(option: str, given: Sequence[Given], parse: Callable[[Given], Parsed]) -> tuple[Parsed, ...]:
-    """What each part of an option's value means."""
+    """Parse each part of an option's value; an error names the option and the part."""
     found = []
     for one in given:
         with about(option, one if isinstance(one, str) else one[0]):
@@ -151,7 +151,7 @@ def check_choices(options: object) -> None:
     """Refuse values that are not among an option's choices.
 
     Raises:
-        OptionError: names the option, the word, and the one that was probably meant.
+        OptionError: names the option and the word, and suggests the choice that was probably meant.
     """
     for one in options_of(type(options)):
         value = getattr(options, one.name)
@@ -208,7 +208,10 @@ def _input(text: str) -> tuple[str, Path]:
 
 
 def without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
-    """The plan without `gpu` if all devices are virtual, this computer cannot run it, and it was not requested."""
+    """Return the plan without the delegate `gpu` if all devices are virtual and this computer cannot run it.
+
+    `chosen`: the user requested the delegates, so none is removed.
+    """
     words = parts_of(devices)
     if chosen or not words or not all(word.startswith("virtual") for word in words):
         return plan
@@ -220,12 +223,12 @@ def without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
     return replace(plan, cases=cases)
 
 
-# As the column of the store.
+# The column for a label's key in the store has this length.
 MAX_LABEL = 200
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
-    """`key=value` texts as a mapping."""
+    """Parse `key=value` texts into a mapping."""
     labels = {}
     for text in texts:
         key, equals, value = text.partition("=")

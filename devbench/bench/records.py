@@ -48,11 +48,11 @@ _MAX_OPERATORS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
-    """One process of the tool as the session saw it.
+    """One process of the tool: when it ran, its output, and the state of the device around it.
 
     Attributes:
         raw_file: its raw output on this machine, compressed.
-        failure: why it gives no result, as far as that is known without reading the output.
+        failure: why it has no result, if that is known without reading the output.
         lost: why the connection to the device is lost; `None` if it is not.
     """
 
@@ -72,7 +72,7 @@ class ProcessResult:
 
 
 def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
-    """The device as the store keeps it; virtual if the device or its profile is."""
+    """Return the device as the store keeps it; it is virtual if its facts or its profile say so."""
     return DeviceRecord(
         key=facts.key,
         serial=facts.serial,
@@ -93,7 +93,7 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
 def describe(
     facts: DeviceFacts, profile: DeviceProfile, store: Store, notice: Callable[[Notice], None]
 ) -> DeviceRecord:
-    """The device under the key of its history in the store; returns a notice if its serial number is not unique."""
+    """Return the device with the key that it has in the store; give a notice if its serial number is not unique."""
     key, others = store.identify(facts.key, facts.hardware_serial)
     device = replace(device_record(facts, profile), key=key)
     for found in shared_serial(device, others):
@@ -102,7 +102,7 @@ def describe(
 
 
 def file_records(case: Case, expected: Expected | None = None) -> tuple[FileRecord, ...]:
-    """The files that go to the device for a case in addition to its model and its binary.
+    """Return the files that a case needs on the device in addition to its model and its binary.
 
     Args:
         expected: the model's inputs, if its outputs are checked.
@@ -136,7 +136,10 @@ def job_record(
     sha256: str,
     files: tuple[FileRecord, ...] = (),
 ) -> JobRecord:
-    """A case on a device. `sha256` is the hash of the binary's file, `files` are those of `file_records`."""
+    """Return the record of a job, a case on a device.
+
+    `sha256` is the hash of the binary's file; `files` come from `file_records`.
+    """
     options = asdict(case.options)
     options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
     options["reported_as"] = list(case.delegate.reported_as)
@@ -164,7 +167,7 @@ def job_record(
             tool=binary.tool,
         ),
         delegate=case.delegate.name,
-        # Its own row everywhere: from the shell a GPU may be half as fast as in an app.
+        # The app gets its own row in every table, apart from the shell: a GPU may be half as fast from the shell.
         delegate_title=f"{case.delegate.title} · APK" if binary.is_apk else case.delegate.title,
         threads=case.options.num_threads,
         require=case.require,
@@ -183,14 +186,14 @@ def repetition_record(
     verdict: Reliability,
     outputs: Sequence[Mapping[str, Any]] = (),
 ) -> RepetitionRecord:
-    """One repetition as the store keeps it.
+    """Return the record of one repetition.
 
-    A failed repetition carries no latency and no start-up time: what the tool printed stays in `measurement` and
-    in the raw output, where it cannot be taken for a result of the requested delegate. A profile repetition
-    carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
+    A failed repetition has no latency and no start-up time; what the tool printed is only in `measurement` and in the
+    raw output, where nobody takes it for a result of the requested delegate. A profile repetition has memory and
+    operators but no latency, since profiling slows the tool down. A cold one has only its start-up.
     """
     ok = ran.failure is None
-    # Where the parser has been imported already: it takes a while.
+    # Imported here because it takes a while; by now, the parser has been imported anyway.
     from devbench.tool.failures import find_use
     from devbench.tool.parse import to_json
 
@@ -228,7 +231,7 @@ def repetition_record(
 
 
 def measured_when(ran: ProcessResult, verdict: Reliability) -> dict[str, Any]:
-    """The fields that repetitions and pipeline sessions share: when it ran, how it ended, the state of the device."""
+    """Return the fields that repetitions and pipeline sessions share: times, status, and the state of the device."""
     failure = ran.failure
     return {
         "started_utc": ran.started_utc,
@@ -248,7 +251,7 @@ def measured_when(ran: ProcessResult, verdict: Reliability) -> dict[str, Any]:
 def refused_record(
     job: JobRecord, purpose: Purpose, failure: Failure, argv: Sequence[str], raw_path: str, now: datetime
 ) -> RepetitionRecord:
-    """A job that was refused before any process of it ran."""
+    """Return the record of a failure for a job that was refused before any of its processes ran."""
     return RepetitionRecord(
         run_id=job.run_id,
         job_number=job.number,
@@ -268,7 +271,7 @@ def refused_record(
 
 
 def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
-    """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
+    """Return the operators of both phases in run order; within a phase, a delegate's inner operators come last."""
     rows: list[OperatorRecord] = []
     # A delegate's partition has the name under which the delegate reports its nodes.
     delegates = {use.name.casefold() for use in measured.delegates}

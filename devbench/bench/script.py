@@ -2,8 +2,8 @@
 
 A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
 tool's own output the script prints sections of its own (conditions before, during and after, samples of /proc, exit
-code), each behind a marker line with a random word, which nothing that the tool prints can imitate. The tool's output
-itself is not touched: it goes to the same standard output and error.
+code), each after a marker line. The marker contains a random word, so the tool's output cannot imitate it. The tool's output
+goes to the same standard output and error, unchanged.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class ScriptOutput:
     """A repetition's standard output taken apart.
 
     Attributes:
-        tool: the first and the last place of what the tool printed, and nothing else.
+        tool: where the tool's own output starts and ends in the standard output, in bytes.
         exit_code: the tool's exit code; `None` if the script did not get that far.
-        prelude: words of what ran before the tool.
+        prelude: the words that the prelude printed, before the tool ran.
         conditions_before, conditions_after: text for the conditions parser; `None` if not requested or not reached.
         samples: what the conditions' sampler wrote while the tool ran.
         on_device_ms: time of the tool's process by the device's clock, if its shell has one.
@@ -95,7 +95,7 @@ def build_script(
         work_dir: folder in which the tool runs.
         conditions_command: prints the device's conditions.
         sampler: samples the conditions to its standard output until it is ended; empty for none.
-        before: whether to take conditions before the tool too; they can be those taken after the last repetition.
+        before: whether to read conditions before the tool too; not needed if those after the last repetition are used.
         sample_memory: whether to sample /proc while the tool runs.
     """
     memory, during = shlex.quote(f"{lease.pid_file}.mem"), shlex.quote(f"{lease.pid_file}.during")
@@ -109,7 +109,7 @@ def build_script(
         lines += [f"echo {marker}:before", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
     if prelude:
         lines += [f"echo {marker}:prelude", f"{{ {prelude}\n}} 2>/dev/null </dev/null", "echo"]
-    # Conditions and caches may have taken long, and the folder with the lease may be gone: once more.
+    # Check and extend the lease once more: the steps above may have taken long, and the lease's folder may be gone.
     lines.append(held)
     if sampler:
         lines += [f"( {sampler}\n) > {during} 2>/dev/null </dev/null &", "_db_during=$!"]
@@ -143,10 +143,10 @@ def build_script(
 def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
     """Take a repetition's standard output apart; what is missing at the end is `None`.
 
-    Memory stays bounded: what the tool printed is not read, and of each other section only the first MiB.
+    Memory stays bounded: the tool's own output is not read, and only the first MiB of each other section is.
 
     Args:
-        stream: the output; it can be read anywhere.
+        stream: the output; it must be seekable.
         marker: the word that was given to `build_script`.
     """
     marks = _marks(stream, marker.encode())
@@ -167,8 +167,8 @@ def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
     exit_code, on_device_ms = None, None
     if "exit" in sections:
         exit_code, on_device_ms = _exit(sections["exit"][0].line)
-        # The line end before the marker is the script's, not the tool's: with it, a number that the tool did not
-        # finish would look complete.
+        # The script printed the line end before the marker. It is removed: it would make a number that the tool did
+        # not finish look complete.
         end -= last.endswith(b"\n")
     elif (cut := re.search(rb"\n?" + _any_start_of(marker.encode()) + rb"\Z", last)) is not None:
         end -= len(last) - cut.start()
@@ -200,7 +200,7 @@ class _Mark(NamedTuple):
 
 
 def _marks(stream: BinaryIO, marker: bytes) -> list[_Mark]:
-    """The marker lines in their order; only the first thousand, since a script has ten."""
+    """Return the marker lines in order; at most a thousand, since a script has ten."""
     pattern = re.compile(
         rb"(?<=\n)" + re.escape(marker) + rb":(before|prelude|tool|exit[^\n]{0,200}|memory|during|after|lost|end)\r?\n"
     )
@@ -226,13 +226,13 @@ def _read(stream: BinaryIO, start: int, end: int) -> bytes:
 
 
 def _any_start_of(marker: bytes) -> bytes:
-    """A pattern for the marker's line cut anywhere, as a lost connection leaves it."""
+    """Return a pattern for a marker line that a lost connection cut off at any point."""
     starts = [re.escape(marker[:length]) for length in range(len(marker), 1, -1)]
     return b"(?:" + re.escape(marker) + rb":[^\n]*|" + b"|".join(starts) + b")"
 
 
 def _exit(line: bytes) -> tuple[int | None, float | None]:
-    """The exit code and the milliseconds on the device from an `exit` line; no time if the clock was set back."""
+    """Return the exit code and the milliseconds on the device from an `exit` line; no time if it makes no sense."""
     words = line.decode("ascii", "replace").split()
     code = numbers.whole(words[1], maximum=_MAX_EXIT_CODE) if len(words) > 1 else None
     start, end = (

@@ -65,13 +65,13 @@ _ENTER_S = 15.0
 
 
 class Program(Protocol):
-    """What runs on a prepared device. One program serves all devices of a run, each in a thread of its own."""
+    """Decides what runs on a prepared device. One program serves all devices of a run, each in its own thread."""
 
     def steps(self, session: DeviceSession) -> int:
         """How many processes are planned on the device."""
 
     def steps_of(self, session: DeviceSession, job: JobProgress) -> int:
-        """How many of them belong to a job."""
+        """How many of these processes belong to a job."""
 
     def run(self, session: DeviceSession) -> None:
         """Run everything.
@@ -85,7 +85,7 @@ class DeviceSession:
     """Everything that a run does with one device.
 
     Attributes:
-        serial, plan, facts: the device, what is to be measured there, and what the device is, once it is prepared.
+        serial, plan, facts: the device's serial, the plan to measure, and the device's facts (`None` until prepared).
         jobs: the device's jobs, one per case of the plan and in that order.
         commands: makes the command lines.
         outputs: the check of outputs, if one was requested.
@@ -101,11 +101,11 @@ class DeviceSession:
         position: this device's place among those of the run, from 0.
         earlier: what the run has stored already; those repetitions are not measured again.
         profiles: the device profiles that are known.
-        expected: inputs and right outputs by what is computed (`Case.called`), if outputs are checked.
+        expected: inputs and expected outputs by `Case.called`, if outputs are checked.
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
-        imported: ends when what is needed later is imported; no process is started before.
-        stored: is set when the run is stored, to false if it could not be; nothing of the session is stored before.
+        imported: done when the modules that are needed later are imported; no process of the tool starts before.
+        stored: done when the run is stored; false if it could not be. The session stores nothing before.
         wait_s: how long to wait for the device if another run uses it.
     """
 
@@ -162,7 +162,7 @@ class DeviceSession:
     # -- life cycle ---------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Prepare the device, run the program, tidy up.
+        """Prepare the device, run the program, clean up.
 
         Raises:
             DevbenchError: the device cannot be prepared, or its connection was lost; what was measured until then is
@@ -209,7 +209,7 @@ class DeviceSession:
         self._processes.gauge = gauge.recall(facts, profile)
         self.facts, self._described = facts, record
         binary = choose(facts.abis, name=self.plan.binary_name, via=self.plan.via)
-        assert binary.path is not None  # choose gives installed binaries only
+        assert binary.path is not None  # `choose` returns only installed binaries, which have a path
         steadied = self._stabiliser.start(_MAX_PUSH_S)
         depot = self._depot
         binary_sha256 = sha256_of(binary.path)
@@ -231,13 +231,13 @@ class DeviceSession:
         self._notice(*replaced_files(depot.replaced, record.key))
 
     def _enter(self) -> None:
-        """Take the device, make the folders there, and undo what a run that died has left changed."""
+        """Take the lease, make the folders, and undo changes that an earlier run left because it died."""
         self._take()
         self._entered = True
         self._cared = prepare(self._device, self.plan.care, self._stop, self.tell, self._take)
         script = (
             f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
-            # In a folder mounted noexec every job would fail, each with another message.
+            # Try to run a file: in a folder mounted noexec every job would fail, each with a different message.
             f"t={WORK_DIR}/.try-$$; echo : > $t && chmod 755 $t && $t; e=$?; rm -f $t; [ $e = 0 ] || exit 1\n"
             f"[ -f {shlex.quote(f'{DEPOT_ROOT}/run/undo.sh')} ] && echo undo; true"
         )
@@ -276,7 +276,7 @@ class DeviceSession:
         return found
 
     def _refuse(self, binary: Binary, facts: DeviceFacts) -> None:
-        """Jobs that are known not to run there are failures before anything is sent for them; the others continue."""
+        """Store a failure for each job that the device cannot run, before anything is sent for it."""
         self.known_flags = read_flags(self._device, binary)
         purposes = purposes_of(self.plan.limits)
         for job, failure in refusals(
@@ -315,7 +315,7 @@ class DeviceSession:
     def _leave(self) -> None:
         if self._entered:
             self._entered = False
-            # Changes that another run has made meanwhile are not undone, and its app is not ended.
+            # Only with the lease: otherwise this would undo another run's changes, or end its app.
             if (self.plan.via == "apk" or self._stabiliser.started) and self._keeper.is_held():
                 if self.plan.via == "apk":
                     apk.stop(self._device)
@@ -337,11 +337,11 @@ class DeviceSession:
         return self._keeper.lease.pid_file
 
     def expect_restart(self) -> None:
-        """A lost device may have restarted: wait for it as long as that takes."""
+        """From now on, wait for a lost device as long as a restart takes."""
         self._reconnector.expect_restart()
 
     def wait_until_fit(self) -> None:
-        """Wait until the device is within its limits, for a while.
+        """Wait until the device is within its thermal limits, at most for the plan's `cool_down_s`.
 
         Raises:
             LeaseLost: another run took the device.
@@ -362,7 +362,7 @@ class DeviceSession:
         """Run one process; `None` if the user ended it, which is neither a measurement nor a failure.
 
         Args:
-            job: whose process it is.
+            job: the job that the process belongs to.
             title, name: the name for messages, and that of its raw output.
             deadline_s: it is ended after this time.
             memory: whether to sample the memory of the process while it runs.
@@ -377,7 +377,7 @@ class DeviceSession:
         return None if ended_by_user else ran
 
     def judge(self, around: Around) -> Reliability:
-        """Whether the device was fit for a measurement, by the conditions around it."""
+        """Judge by the conditions around a measurement whether it is reliable."""
         new = [notice for notice in invalid_readings(around, self._described) if notice not in self._noted]
         self._noted += new
         self._notice(*new)

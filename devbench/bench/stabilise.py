@@ -31,7 +31,7 @@ _VALUES = {
 }
 _NETWORK_SERIAL = re.compile(r"(?!127\.|localhost|\[::1\]).*:\d{1,5}")
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
-# A host counts as gone this long after the time for which it announced to be silent.
+# A host counts as gone this long after the end of the silence that it announced.
 _GRACE_S = 60
 _WATCH_S = 5
 
@@ -105,10 +105,10 @@ class Stabilising:
     clock_pct: int | None = None
 
     def mask(self, masks: Mapping[str, str]) -> str:
-        """The mask of CPUs for the tool on a device, or nothing for all of them.
+        """Return the mask of CPUs for the tool on a device; empty for all CPUs.
 
         Args:
-            masks: those of the device's profile by their names.
+            masks: the masks of the device's profile, by name.
 
         Raises:
             InputError: the device's profile has no mask of that name.
@@ -122,7 +122,7 @@ class Stabilising:
 
 
 def parse_stabilising(texts: Sequence[str]) -> Stabilising:
-    """Steps as typed: `awake,performance,affinity=f0`.
+    """Parse steps as typed, for example `awake,performance,affinity=f0`.
 
     Raises:
         InputError: there is no such step, or a value makes no sense.
@@ -175,7 +175,7 @@ class Stabiliser:
         self._device.shell(script, timeout_s=_TIMEOUT_S, doing="undoing what an earlier run changed")
 
     def start(self, silence_s: float) -> dict[str, bool]:
-        """Do the steps; returns for each whether the device took it.
+        """Apply the steps; return for each whether the device accepted it.
 
         Args:
             silence_s: how long the host may be silent before its first `alive`.
@@ -193,7 +193,7 @@ class Stabiliser:
             return {}
         self.started = True
         undo = shlex.quote(self._undo)
-        # A start that was cut off and is repeated must not take its own changes for the state to restore.
+        # An interrupted start is repeated. It must undo its own changes first, or they would be kept as the old state.
         lines = [f"[ -f {undo} ] && {{ {_undo_script(self._undo)}; }}", f": > {undo} || exit 1"]
         found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
         lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
@@ -211,7 +211,7 @@ class Stabiliser:
     def alive(self, silence_s: float) -> str:
         """Shell text that tells the device how long the host may be silent; empty if there is nothing to undo.
 
-        It runs with the next command anyway, since a round trip of its own would cost time.
+        It is run with the next command, which saves a round trip.
         """
         if not self.started:
             return ""
@@ -219,7 +219,7 @@ class Stabiliser:
         return f"read -r _db_now _db_rest < /proc/uptime && echo {later} > {shlex.quote(self._until)}"
 
     def stop(self) -> None:
-        """Undo the steps, if the device is still there; if not, the device does it by itself, or the next run does."""
+        """Undo the steps, if the device is reachable; otherwise it undoes them by itself, or the next run does."""
         if self.started:
             self.started = False
             try:
@@ -230,7 +230,10 @@ class Stabiliser:
     # -- shell text ---------------------------------------------------------------------------------------------
 
     def _watch_script(self) -> str:
-        """Ends with the file that undoes; runs it when the time that the host named is over."""
+        """Return a loop that runs the undo script once the host is silent for too long.
+
+        The loop ends when the undo script is gone.
+        """
         undo, until = shlex.quote(self._undo), shlex.quote(self._until)
         return (
             f"while sleep {_WATCH_S}; [ -f {undo} ]; do read -r now rest < /proc/uptime; "
@@ -238,7 +241,7 @@ class Stabiliser:
         )
 
     def _remember_clocks(self) -> str:
-        """Append to the undo file what sets governors and limits of clocks as they are now.
+        """Append commands to the undo file that restore the present governors and clock limits.
 
         The lower limit is lowered before the upper one, and raised after it: the kernel refuses a lower limit above
         the upper one.
@@ -267,7 +270,7 @@ class Stabiliser:
             )
             lines.append("echo governor $((_db_code + _db_bad))")
         if self._wanted.clock_pct is not None:
-            # The nearest step of the table at or below is the kernel's choice.
+            # The kernel rounds this down to a clock that the CPU supports.
             lines.append(
                 f"{{ {each}\n"
                 '  read -r _db_high < "$_db_p/cpuinfo_max_freq" && read -r _db_low < "$_db_p/cpuinfo_min_freq" ||\n'
@@ -281,6 +284,6 @@ class Stabiliser:
 
 
 def _undo_script(path: str) -> str:
-    """Moves the file first: of two callers at the same time only one runs it."""
+    """Return shell text that runs the undo script; it moves the script away first, so two callers cannot both run it."""
     mine = shlex.quote(path) + ".$$"
     return f"mv {shlex.quote(path)} {mine} 2>/dev/null && {{ sh {mine} >/dev/null 2>&1; rm -f {mine}; }}"

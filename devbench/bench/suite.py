@@ -50,7 +50,7 @@ class RemoteModel:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a suite's file asks for.
+    """The content of a suite's file.
 
     Attributes:
         models: in the order of the file, globs expanded and sorted; models to download are not downloaded yet.
@@ -71,7 +71,7 @@ class Suite:
 
 
 def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
-    """The suite in a file, with the options of a catalogue.
+    """Read a suite from a file; `catalogue` declares the options that it may set.
 
     Raises:
         InputError: names the file, the line, the key and what to do.
@@ -154,7 +154,7 @@ class _Reader:
         return texts
 
     def _need_check(self, options: dict[str, Any]) -> None:
-        """Options of the check of outputs turn it on; with an explicit `check_outputs = false` they are refused."""
+        """Turn the check of outputs on if one of its options is set; refuse these with `check_outputs = false`."""
         for name in ("accuracy", "inputs", "min_snr", "max_steps"):
             if name in self._values and not options.setdefault("check_outputs", True):
                 raise self.wrong((name,), "is for the check of outputs", "set check_outputs = true, or leave it out")
@@ -269,12 +269,12 @@ def _is_pattern(text: str) -> bool:
     return text != "demo" and any(letter in text for letter in "*?[")
 
 
-# What a process takes in addition to its inferences, if no earlier run of the case is stored.
+# Guess for the time that a process takes in addition to its inferences; used if no earlier run of the case is stored.
 _START_S = 1.5
 
 
 def suite_plan(suite: Suite) -> Plan:
-    """What the suite asks for; models that are to be fetched are fetched.
+    """Make the suite's plan; models to download are downloaded.
 
     Raises:
         InputError: names the file, the line and the key of what a run would refuse.
@@ -293,7 +293,7 @@ def suite_plan(suite: Suite) -> Plan:
 
 
 def expected_durations(store: Store, plan: Plan) -> list[tuple[float, bool]]:
-    """For each case the seconds that it takes on a device, and whether they are from earlier runs (else guessed)."""
+    """Return for each case how many seconds it takes on a device, and whether that is from earlier runs or guessed."""
     found = []
     for case in plan.cases:
         # Most of a process is what --min-secs asks for, so other threads or shapes are a good guess.

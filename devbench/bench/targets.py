@@ -1,4 +1,4 @@
-"""Which devices a run is for: from what the user typed to connected devices; virtual devices are started."""
+"""Finds the devices that the user requested among the connected ones, and starts virtual devices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Present:
 
 @contextlib.contextmanager
 def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Device]]:
-    """The connected devices that the user requested; virtual devices exist as long as the context.
+    """Give the connected devices that the user requested; virtual devices exist until the block ends.
 
     Args:
         wanted: adb serials, hardware serials, tags or unique parts of a title; `host:port` addresses (connected if need
@@ -57,7 +57,7 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
 
 
 def find_present(wanted: Sequence[str]) -> Present:
-    """Which of the devices are there; missing ones are no error. Arguments as in `open_targets`.
+    """Find the requested devices; a missing one is no error. Arguments as in `open_targets`.
 
     Raises:
         InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
@@ -77,7 +77,7 @@ def find_present(wanted: Sequence[str]) -> Present:
 
 @contextlib.contextmanager
 def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Device]]:
-    """Connected devices by the names that `find_present` gave; virtual ones live as long as the context."""
+    """Give devices by the names that `find_present` returned; virtual devices exist until the block ends."""
     server = AdbServer()
     virtual = [name for name in names if _VIRTUAL_NAME.fullmatch(name)]
     real = [name for name in names if name not in virtual]
@@ -90,7 +90,10 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
 
 
 def _device(connected: _Connected, name: str) -> Device:
-    """The device of a name that `find_present` gave; if it is gone by then, using it raises an error."""
+    """Return the device with a name that `find_present` returned.
+
+    If the device is not connected any more, using it raises an error.
+    """
     try:
         board = _find_one(connected, name)
     except EnvironmentProblem:
@@ -99,7 +102,9 @@ def _device(connected: _Connected, name: str) -> Device:
 
 
 def typed_names(server: AdbServer, timeout_s: float) -> list[str]:
-    """A name of each connection that can be typed as one word, for completion; devices are asked only if need be.
+    """Return for each connection a name that can be typed as one word, for completion.
+
+    Devices are asked only if a serial is not such a name.
 
     Raises:
         ServerUnavailable: there is no server that answers in time.
@@ -127,14 +132,14 @@ class _Connected:
         self.entries, self._boards = self.server.list_devices(), None
 
     def ready(self) -> list[Board]:
-        """Those that can be used, each once."""
+        """Return the boards that are ready, each once."""
         return [board for board in self.boards() if board.entry.state == READY and not board.same_as]
 
 
 def _find(wanted: Sequence[str], absent: dict[str, DevbenchError] | None) -> tuple[_Connected, list[Board], list[str]]:
-    """The connected devices, the boards of them that are wanted, each once, and names of virtual devices.
+    """Return all connected devices, the wanted boards among them, each once, and the names of virtual devices.
 
-    `absent` gets the reason for each device that is not there; without it, the first reason is raised.
+    `absent` gets the error for each wanted device that is missing; if it is `None`, the first such error is raised.
     """
     server = AdbServer()
     server.ensure_running()
@@ -154,7 +159,7 @@ def _find(wanted: Sequence[str], absent: dict[str, DevbenchError] | None) -> tup
 
 
 def _parts(connected: _Connected, word: str) -> list[str]:
-    """A list with commas as its parts; a serial or a title that contains a comma is one word."""
+    """Split a list at its commas; a serial or a title that contains a comma stays one word."""
     parts = [part.strip() for part in word.split(",")]
     if len(parts) > 1:
         plain = {entry.serial for entry in connected.entries} | {"", "all"}
@@ -165,7 +170,7 @@ def _parts(connected: _Connected, word: str) -> list[str]:
 
 
 def _distinct(connected: _Connected, boards: Sequence[Board]) -> list[Board]:
-    """Each board once, even if it is named twice or has several connections."""
+    """Return each board once, even if the user named it twice or it has several connections."""
     if len(boards) < 2:
         return list(boards)
     known = {board.entry.name: board for board in connected.boards()}
@@ -177,7 +182,7 @@ def _distinct(connected: _Connected, boards: Sequence[Board]) -> list[Board]:
 
 
 def virtual_count(name: str) -> int:
-    """How many virtual devices a word means, 0 if it means others.
+    """Return how many virtual devices a word means; 0 if it does not mean virtual devices.
 
     Raises:
         InputError: an invalid number of devices.
@@ -193,7 +198,7 @@ def virtual_count(name: str) -> int:
 
 @contextlib.contextmanager
 def _virtual_phones(server: AdbServer, names: Sequence[str], faults: str) -> Iterator[dict[str, str]]:
-    """Virtual devices of these names, started and connected: the address of each."""
+    """Start and connect virtual devices with these names; give the address of each."""
     if not names:
         yield {}
         return
@@ -221,9 +226,9 @@ def _disconnect(server: AdbServer, address: str) -> None:
 
 
 def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] | None) -> list[Board]:
-    """The ready boards that a word means; `absent` gets those with a tag that are not connected.
+    """Return the ready boards that a word means; `absent` gets boards that have the tag but are not connected.
 
-    A word that means several leaves out those in quarantine; a run that names one of them measures on it.
+    A word for several boards (`all` or a tag) leaves out boards in quarantine; a board named by itself is used anyway.
     """
     out = in_quarantine()
     if not name:
@@ -247,7 +252,10 @@ def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] |
 
 
 def _in_use(boards: list[Board], out: Mapping[str, Quarantine], absent: dict[str, DevbenchError] | None) -> list[Board]:
-    """The boards that are not in quarantine; all of them for `find_present`, which names those that are left out."""
+    """Return the boards that are not in quarantine.
+
+    With `absent`, return all of them: `find_present` leaves out those in quarantine and reports them.
+    """
     left = [board for board in boards if absent is not None or board.key not in out]
     if boards and not left:
         raise Quarantined(boards[0].name, out[boards[0].key])
@@ -282,7 +290,7 @@ def _no_device(known: Sequence[DeviceEntry]) -> EnvironmentProblem:
 
 
 def _find_one(connected: _Connected, name: str) -> Board:
-    """The board that a word means, ready; connected first if the word is a network address."""
+    """Return the board that a word means, which must be ready; if the word is a network address, connect to it first."""
     server = connected.server
     listed = [entry for entry in connected.entries if entry.serial == name]
     problem: DevbenchError | None = None

@@ -1,7 +1,7 @@
-"""Waiting for a device in the middle of a run: one that is too hot, or whose connection was lost.
+"""Waits for a device in the middle of a run, if it is too hot or its connection was lost.
 
 The reason for a lost connection is often not the device: another tool may have ended the adb server
-(`adb kill-server`), or a cable was moved. What was cut off is then repeated. Judges no result.
+(`adb kill-server`), or a cable was moved. An interrupted process is repeated afterwards. Judges no result.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def wait_while(
         stop.wait(min(_COOL_POLL_S, left_s))
 
 
-# A server has to start, find its devices and be allowed by them; a device alone has only to come back to its cable.
+# A server that is down must start, find its devices and be authorized by them; a device must only reconnect.
 _SERVER_BACK_S = 60.0
 _DEVICE_BACK_S = 20.0
 # A phone that restarts takes a minute.
@@ -108,8 +108,8 @@ class Reconnector:
         tell: gets an event when the connection is lost, and when it is back.
 
     Attributes:
-        facts: what is known of the device: another board in its place is not taken for it.
-        back_s: how long to wait for it.
+        facts: facts that identify the device; another board on the same connection is not used.
+        back_s: how many seconds to wait for the device.
         uptime_s: the uptime of the device if it was found restarted; else `None`.
     """
 
@@ -141,7 +141,7 @@ class Reconnector:
         self._stop.wait(seconds)
 
     def progress(self) -> None:
-        """A result has come in since the last loss."""
+        """Reset the count of losses: a result has arrived since the last one."""
         self._losses = 0
 
     def give_up(self) -> None:
@@ -152,7 +152,7 @@ class Reconnector:
         began, switched = time.monotonic(), False
         while not self._stop.is_set():
             try:
-                # It is started again if it is on this machine.
+                # This starts the adb server again if it should run on this machine.
                 self._device.server.ensure_running()
                 back = self._find()
                 if back is not None:
@@ -181,7 +181,7 @@ class Reconnector:
         return bool(port)
 
     def _find(self) -> bool | None:
-        """Use the device's new connection; `None` while it is not there, false if it was restarted."""
+        """Use the device's new connection; return `None` if there is none yet, false if the device has restarted."""
         found = connections(self._device)
         if self.facts is None:
             return self._use(found[0]) if len(found) == 1 else None
@@ -190,7 +190,7 @@ class Reconnector:
                 was, now = self.facts.identity.boot, board.facts.identity.boot
                 if not was or not now or was == now:
                     return self._use(board.entry)
-                # After a restart it is in another state than the one that was prepared.
+                # A restart has undone what devbench prepared on the device.
                 self.uptime_s = read_conditions(Device.of(self._device.server, board.entry)).uptime_s or 0.0
                 return False
         return None
@@ -205,7 +205,7 @@ class Reconnector:
 
 
 def connections(device: Device) -> list[DeviceEntry]:
-    """The ready connections that may be a device's new one; a device over TCP is connected again first.
+    """Return the ready connections that may be the device's new one; connect again to a device over TCP.
 
     Raises:
         DevbenchError: there is no adb server, or nothing listens at the device's address.
