@@ -172,7 +172,7 @@ class Commands:
         return None
 
     def _places(self, case: Case) -> Mapping[str, str]:
-        """Return what the placeholders in a delegate's flags and environment stand for: its folders on the device.
+        """Return the values of placeholders in a delegate's flags and environment: its folders and the model's hash.
 
         Each combination of model, binary and delegate has its own cache folder: a weight cache would not notice that
         one of them changed.

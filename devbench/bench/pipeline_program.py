@@ -130,7 +130,7 @@ class _PipelineRun:
         self._failed: set[str] = set()
         self._left = case.steps(self._rounds)
         self._given_up = False
-        # Whether a stage can be held by its output file. A virtual device's tool always has the flag for that.
+        # Whether a stage can be held while it writes its output. A virtual device's tool always has the flag for that.
         binary = self._jobs[0].record.binary
         writes = binary.tool == "tflite" and (binary.abi == VIRTUAL_ABI or "output_filepath" in session.known_flags)
         self._by_output = writes

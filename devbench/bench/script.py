@@ -1,9 +1,9 @@
 """The shell script of a repetition on the device, and splitting its output into parts; runs nothing.
 
 A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
-tool's own output the script prints sections of its own (conditions before, during and after, samples of /proc, exit
-code), each after a marker line. The marker contains a random word, so the tool's output cannot imitate it. The tool's output
-goes to the same standard output and error, unchanged.
+tool's own output the script prints other sections (conditions before, during and after, samples of /proc, exit code).
+Each follows a marker line with a random word, so the tool's output cannot imitate it. The tool's output goes to the
+same standard output and error, unchanged.
 """
 
 from __future__ import annotations

@@ -284,6 +284,6 @@ class Stabiliser:
 
 
 def _undo_script(path: str) -> str:
-    """Return shell text that runs the undo script; it moves the script away first, so two callers cannot both run it."""
+    """Return shell text that runs the undo script; it moves the script first, so two callers cannot both run it."""
     mine = shlex.quote(path) + ".$$"
     return f"mv {shlex.quote(path)} {mine} 2>/dev/null && {{ sh {mine} >/dev/null 2>&1; rm -f {mine}; }}"

@@ -290,7 +290,7 @@ def _no_device(known: Sequence[DeviceEntry]) -> EnvironmentProblem:
 
 
 def _find_one(connected: _Connected, name: str) -> Board:
-    """Return the board that a word means, which must be ready; if the word is a network address, connect to it first."""
+    """Return the board that a word means, which must be ready; connect to a network address first."""
     server = connected.server
     listed = [entry for entry in connected.entries if entry.serial == name]
     problem: DevbenchError | None = None

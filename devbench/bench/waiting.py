@@ -190,7 +190,7 @@ class Reconnector:
                 was, now = self.facts.identity.boot, board.facts.identity.boot
                 if not was or not now or was == now:
                     return self._use(board.entry)
-                # A restart has undone what devbench prepared on the device.
+                # After a restart, the device is no longer in the state that the session prepared.
                 self.uptime_s = read_conditions(Device.of(self._device.server, board.entry)).uptime_s or 0.0
                 return False
         return None
