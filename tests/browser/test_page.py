@@ -230,6 +230,7 @@ def test_paper_has_all_rows_that_the_filters_leave(browser: Chromium, tmp_path: 
     assert browser.run(rows) == 50
 
 
+@pytest.mark.campaign
 def test_paper_has_no_more_than_a_reader_would_turn(browser: Chromium, tmp_path: Path) -> None:
     browser.open(written(tmp_path, many(2500)))
     rows = "document.querySelectorAll('[data-table=jobs] tbody tr').length"

@@ -92,6 +92,7 @@ def test_the_reference_of_a_suite_takes_the_drift_of_a_device_off(tmp_path: Path
     assert "reference 'tiny_con' is not one of its models → use small_cnn, tiny_conv" in wrong.stderr
 
 
+@pytest.mark.campaign
 @pytest.mark.bench_phone
 def test_operators_that_were_added_and_delegation_that_was_lost_are_named(
     tmp_path: Path, bench_phone: BenchPhone, adb_server_port: int

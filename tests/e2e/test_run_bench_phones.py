@@ -171,6 +171,7 @@ def test_a_process_that_is_killed_is_named_and_tried_once_more(bench_phone: Benc
     assert [r.failure_kind for r in latest().jobs[0].repetitions] == ["killed", "killed"]
 
 
+@pytest.mark.campaign
 def test_a_phone_that_is_unplugged_costs_only_its_own_jobs(bench_phones: tuple[BenchPhone, BenchPhone]) -> None:
     from devbench.adb.server import AdbServer
 
